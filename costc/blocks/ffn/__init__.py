@@ -1,0 +1,1 @@
+"""FFN kinds, one file each."""

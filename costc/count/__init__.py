@@ -1,0 +1,1 @@
+"""Counting: what each kernel computes, moves and sends, as rows; no rate enters here."""

@@ -1,0 +1,69 @@
+"""What a device keeps: weights, cache per sequence, and the activation peak. Reads roles, never kinds."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from costc import symbols as S
+from costc.count.rules import byte_of
+from costc.ir.types import Graph, Role, Section
+
+
+def parameters(graph: Graph, *, trained: bool = True) -> sp.Expr:
+    """Parameters of the model: sizes of its weights, shared ones once; buffers apart (`trained=False`)."""
+    return sp.Add(
+        *(
+            t.size * section.layers
+            for section in graph
+            for t in section.of_role(Role.WEIGHT)
+            if t.trained is trained and not t.shared
+        )
+    )
+
+
+def weight_byte(graph: Graph, times: str = "stage_layers") -> sp.Expr:
+    """Bytes of weights on one device of the last pipeline stage (or of all stages: `layers`)."""
+    return sp.Add(
+        *(
+            byte_of(t) * getattr(section, times)
+            for section in graph
+            for t in section.of_role(Role.WEIGHT)
+            if not t.shared
+        )
+    )
+
+
+def cache_byte(graph: Graph, tokens: sp.Expr, times: str = "stage_layers") -> sp.Expr:
+    """Bytes of cache of one sequence after `tokens` tokens, on one device; in whole blocks of `kv_block` tokens."""
+    total = sp.Integer(0)
+    for section in graph:
+        for tensor in section.of_role(Role.CACHE) + section.of_role(Role.STATE):
+            one = tensor.size / S.batch / sp.Mul(*(c.divisor for c in tensor.cuts if c.axis != "batch")) * S.kv_byte
+            for axis in tensor.axes:
+                if axis.reach:
+                    kept = axis.reach.stored(tokens)
+                    one = one / axis.size * S.kv_block * sp.ceiling(kept / S.kv_block)
+            total += one * getattr(section, times)
+    return total
+
+
+def activation_peaks(graph: Graph) -> tuple[sp.Expr, ...]:
+    """Candidates for the activation peak of a step: bytes live while each kernel runs. The peak is their maximum."""
+    peaks = {_live(section, kernel) for section in graph for kernel in section.kernels}
+    return tuple(sorted(peaks, key=str))
+
+
+def _live(section: Section, kernel: tuple[str, ...]) -> sp.Expr:
+    """Activations that exist while a kernel runs: written before or by it, and read by it or later."""
+    order = [op.name for op in section.ops]
+    first, last = min(order.index(n) for n in kernel), max(order.index(n) for n in kernel)
+    written = set(section.inputs) | {w.tensor for op in section.ops[: last + 1] for w in op.writes}
+    inside = {w.tensor for n in kernel for w in section.op(n).writes}
+    later = {r.tensor for op in section.ops[first:] for r in op.reads}
+    later_outside = {r.tensor for op in section.ops if op.name not in kernel for r in op.reads}
+    live = sp.Integer(0)
+    for tensor in section.of_role(Role.ACTIVATION):
+        on_chip = tensor.name in inside and tensor.name not in later_outside and tensor.has("pair")
+        if tensor.name in written and (tensor.name in later or tensor.name in inside) and not on_chip:
+            live += byte_of(tensor)
+    return live

@@ -1,0 +1,111 @@
+"""From a fused graph to its cost table.
+
+One multiply-add is 2 FLOP; matrix FLOPs and elementwise ones are rows apart. A kernel moves what it
+reads from outside itself once, and what it writes that is read outside. Weights are stored with
+their quantization scales: a scale per block, blocks counted with ceil on ragged edges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sympy as sp
+
+from costc import symbols as S
+from costc.count.rows import CostRow, CostTable, check
+from costc.ir.types import ONE, Graph, Kind, Op, Read, Role, Section, Tensor
+
+BYTE_RESOURCE = {
+    Role.WEIGHT: "weight_byte",
+    Role.CACHE: "kv_byte",
+    Role.STATE: "kv_byte",
+    Role.ACTIVATION: "activation_byte",
+}
+
+
+def count(graph: Graph) -> CostTable:
+    """The cost table of one step in one phase."""
+    return check(CostTable(tuple(row for section in graph for row in _section(section, graph.phase))))
+
+
+def stored_byte(tensor: Tensor) -> sp.Expr:
+    """Bytes of a whole weight as it lies in memory, scales included. A vector keeps the norms' format."""
+    if tensor.matrix is None:
+        return tensor.size * S.weight_byte("norm")
+    sizes = {a.name: a.size for a in tensor.axes}
+    rows, columns = (sp.Mul(*(sizes[n] for n in names)) for names in tensor.matrix)
+    out, in_, scale, whole = S.scale_geometry(tensor.module)
+    scales = sp.ceiling(rows / out) * sp.ceiling(columns / in_) * scale + whole
+    return tensor.size * S.weight_byte(tensor.module) + tensor.size / (rows * columns) * scales
+
+
+def byte_of(tensor: Tensor) -> sp.Expr:
+    """Bytes of the part of a tensor that one device holds."""
+    if tensor.role is Role.WEIGHT:
+        return stored_byte(tensor) * tensor.share
+    element = S.kv_byte if tensor.role in (Role.CACHE, Role.STATE) else tensor.element_byte or S.activation_byte
+    return tensor.size * tensor.share * element
+
+
+def _section(section: Section, phase: str) -> Iterator[CostRow]:
+    for names in section.kernels:
+        ops = tuple(section.op(name) for name in names)
+        kernel = _kernel_name(ops)
+
+        def row(resource: str, module: str, amount: sp.Expr, kernel: str = kernel) -> CostRow:
+            return CostRow(
+                section.name, _group(section, ops), kernel, phase, resource, module, amount, section.layers, section.stage_layers
+            )  # fmt: skip
+
+        for op in ops:
+            yield from (row(r, m, a) for r, m, a in _work(op) if a != 0)
+        if ops[0].kind is not Kind.COLLECTIVE:
+            yield row("launches", ops[0].module, ONE)
+            yield from (row(r, m, a) for r, m, a in _moved(section, ops))
+
+
+def _group(section: Section, ops: tuple[Op, ...]) -> str:
+    return "communication" if ops[0].kind is Kind.COLLECTIVE else section.group
+
+
+def _kernel_name(ops: tuple[Op, ...]) -> str:
+    """One operator's name, or the first and last of a fused run."""
+    return ops[0].name if len(ops) == 1 else f"{ops[0].name}_to_{ops[-1].name}"
+
+
+def _work(op: Op) -> Iterator[tuple[str, str, sp.Expr]]:
+    if op.kind is Kind.COLLECTIVE:
+        for link in op.link:
+            yield f"{link.name}_byte", op.module, link.byte
+            yield f"{link.name}_hops", op.module, link.hops
+    elif op.kind is Kind.CONTRACT:
+        yield "flop", op.module, 2 * op.points
+    else:
+        yield "vector_flop", op.module, op.work * op.points
+
+
+def _moved(section: Section, ops: tuple[Op, ...]) -> Iterator[tuple[str, str, sp.Expr]]:
+    """Bytes between memory and chip, by what they belong to."""
+    inside = {w.tensor for op in ops for w in op.writes}
+    outside = {r.tensor for op in section.ops if op not in ops for r in op.reads}
+    read_anywhere = {r.tensor for op in section.ops for r in op.reads}
+    accesses: dict[str, list[Read]] = {}
+    for op in ops:
+        for access in op.reads:
+            if access.tensor not in inside:
+                accesses.setdefault(access.tensor, []).append(access)
+        for access in op.writes:
+            kept = section.tensor(access.tensor).role is Role.ACTIVATION
+            if not kept or access.tensor in outside or access.tensor not in read_anywhere:
+                accesses.setdefault(access.tensor, []).append(access)
+    for name, found in accesses.items():
+        tensor = section.tensor(name)
+        yield BYTE_RESOURCE[tensor.role], tensor.module, byte_of(tensor) * _union(found)
+
+
+def _union(accesses: list[Read]) -> sp.Expr:
+    """The fraction of a tensor that several accesses of one kernel move: unlike parts add, like ones coincide."""
+    if any(a.fraction == ONE for a in accesses):
+        return ONE
+    parts = {a.part: a.fraction for a in accesses}
+    return sp.cancel(sp.Add(*parts.values())) if len(parts) > 1 else next(iter(parts.values()))

@@ -1,0 +1,1 @@
+"""The intermediate representation: named axes, tensors, operators, sections, and the model that builds them."""

@@ -1,0 +1,1 @@
+"""Latency: from counts to time. Rates enter here, as symbols."""

@@ -1,0 +1,60 @@
+"""Sums over positions: exact, with the hard maximum of the roofline split at its crossing."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from costc.ir.reach import Segment
+from costc.latency.affine import affine
+from costc.latency.roofline import Kernel
+from costc.program import Steps
+from costc.symbols import seq
+
+
+def sum_of_max(count: sp.Expr, a: sp.Expr, a_step: sp.Expr, b: sp.Expr, b_step: sp.Expr, where: str, steps: Steps) -> sp.Expr:
+    """Sum over k = 0 .. count-1 of max(a + k a_step, b + k b_step), in closed form.
+
+    The difference d_k = a - b + k (a_step - b_step) changes sign once, at k = ceil(-d_0 / step). The sum is that of b plus the
+    sum of the positive differences, which lie all before the crossing or all after it.
+    """
+    if a_step == 0 and b_step == 0:
+        return count * sp.Max(a, b)
+    gap = steps.let(f"{where}.gap", a - b, "s", "computing less moving, at the first position")
+    slope = steps.let(f"{where}.slope", a_step - b_step, "s", "and how it changes from position to position")
+    ratio = steps.let(f"{where}.ratio", safe_ratio(-gap, slope), "1", "position at which they are equal")
+    turn = steps.let(f"{where}.turn", sp.Min(sp.Max(sp.ceiling(ratio), 0), count), "1", "positions before the crossing")
+    before = steps.let(f"{where}.before", turn * (gap + slope * (turn - 1) / 2), "s", "sum of differences before it")
+    whole = steps.let(f"{where}.whole", count * (gap + slope * (count - 1) / 2), "s", "sum of all differences")
+    return count * (b + b_step * (count - 1) / 2) + sp.Max(before, whole - before, 0)
+
+
+def safe_ratio(numerator: sp.Expr, denominator: sp.Expr) -> sp.Expr:
+    """numerator / denominator, and 0 where the denominator is 0."""
+    return sp.Piecewise((numerator / denominator, sp.Ne(denominator, 0)), (sp.Integer(0), True))
+
+
+def over_segments(kernel: Kernel, segments: tuple[Segment, ...], batch: sp.Expr, where: str, steps: Steps) -> sp.Expr:
+    """Time of an attention kernel over all pieces of all segments, for `batch` sequences of the step."""
+    total = sp.Integer(0)
+    for index, segment in enumerate(segments):
+        name = f"{where}.{index}" if len(segments) > 1 else where
+        count = steps.let(f"{name}.pieces", segment.count, "1", "pieces of the segment")
+        (a, a_step), (b, b_step) = (
+            _progression(kernel, expr, segment, batch) for expr in (kernel.compute, kernel.move)
+        )
+        total += sum_of_max(count, _let(a, f"{name}.compute", steps), a_step, _let(b, f"{name}.move", steps), b_step, name, steps)
+    return total
+
+
+def _let(expr: sp.Expr, name: str, steps: Steps) -> sp.Expr:
+    return steps.let(name, expr, "s", "of the first piece")
+
+
+def _progression(kernel: Kernel, expr: sp.Expr, segment: Segment, batch: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """First value and step of an expression over the pieces of a segment."""
+    law = kernel.reach
+    assert law is not None
+    expr = kernel.for_batch(expr, batch)
+    first = expr.xreplace({seq: segment.seq, law.pairs: segment.pairs, law.context: segment.context})
+    _, (per_pair, per_context) = affine(expr, (law.pairs, law.context))
+    return first, per_pair * segment.pairs_step + per_context * segment.context_step

@@ -1,0 +1,1 @@
+"""Placement: which axes each strategy cuts, and the collectives that follow."""

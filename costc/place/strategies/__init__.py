@@ -1,0 +1,1 @@
+"""Parallelisms, one file each."""

@@ -1,0 +1,1 @@
+"""Serving algebra: from kernel times to phases, metrics and memory, as one program."""

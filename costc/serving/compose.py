@@ -1,0 +1,69 @@
+"""The whole serving algebra of one model as a program: inputs, named steps, outputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import sympy as sp
+
+from costc import symbols as S
+from costc.count.rows import CostTable
+from costc.ir.reach import Reach
+from costc.ir.types import Graph
+from costc.place.mesh import Mesh
+from costc.program import Program, Steps, verify
+from costc.serving import metrics
+from costc.serving.memory import memory
+from costc.serving.phases import generation, prefill
+from costc.serving.schedule import schedule
+from costc.serving.sections import sections
+from costc.serving.totals import generation_run, prefill_run, totals
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A phase after counting: the placed, fused graph with its table, and the table of the unsharded graph."""
+
+    graph: Graph
+    table: CostTable
+    model_table: CostTable
+
+
+def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh) -> Program:
+    """The program of a model from its two phases."""
+    steps = Steps()
+    plan = schedule(steps)
+    bindings = {s: sp.Integer(v) for s, v in before.graph.bindings}
+    reaches = reaches_of(before.graph)
+    bound = tuple(Reach(r.window.xreplace(bindings) if r.window is not None else None, r.name) for r in reaches)
+    out = metrics.Outputs(steps)
+    first = prefill(sections(before.table, bound, bindings, steps), plan, steps)
+    rest = generation(sections(after.table, bound, bindings, steps), plan, steps)
+    metrics.times(first, rest, plan, mesh, out)
+    metrics.fitting(memory((before.graph, after.graph), bindings, plan, steps), out)
+    runs = (("prefill", before, first, prefill_run(plan, bound), sp.Integer(1)),
+            ("decode", after, rest, generation_run(plan, bound), plan.decode_rounds))  # fmt: skip
+    for phase, lowered, time, run, rounds in runs:
+        rank = totals(lowered.table, run, bindings, phase, steps)
+        # the model's own work: the unsharded graph on the sequences of all ranks
+        model = totals(lowered.model_table, run, bindings, f"{phase}.model", steps, rank=sp.Symbol("dp", integer=True, positive=True) * rounds)
+        metrics.work(phase, time, rank, model, rounds, mesh, out)
+    valid = tuple(c.expr.xreplace(bindings) for c in before.graph.constraints)
+    known = {s.symbol for s in steps.steps}
+    free = {s for step in steps.steps for s in step.expr.free_symbols} - known
+    return verify(Program(name, ordered(free | {v for e in valid for v in e.free_symbols}), tuple(steps.steps), tuple(out.found), valid))
+
+
+def reaches_of(graph: Graph) -> tuple[Reach, ...]:
+    """The laws of positions that the graph's axes carry."""
+    axes = (a for section in graph for t in section.tensors for a in t.axes)
+    return tuple(sorted({a.reach for a in axes if a.reach}, key=lambda r: r.name))
+
+
+def ordered(symbols: set[sp.Symbol]) -> tuple[sp.Symbol, ...]:
+    """Inputs in the order in which they are defined."""
+    order = {name: i for i, name in enumerate(S.VARS)}
+    unknown = [s.name for s in symbols if s.name not in order]
+    if unknown:
+        raise KeyError(f"symbols without definition: {unknown}")
+    return tuple(sorted(symbols, key=lambda s: order[s.name]))

@@ -1,0 +1,103 @@
+"""What users ask for, from phase times, counts and memory.
+
+Definitions as in vLLM's serving benchmark: TTFT to the first token, TPOT = (E2EL - TTFT) / (output - 1).
+MFU is the time the model's own matrix FLOPs (nothing replicated) would take on all devices at the dense
+peaks of their formats, over the time taken; MBU the same for weight and cache bytes at full bandwidth.
+Energy takes TDP as the draw: an upper bound. Cost charges all devices to the output tokens.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from costc import symbols as S
+from costc.count.rows import LINKS, MEMORY
+from costc.latency.roofline import DP
+from costc.place.mesh import Mesh
+from costc.program import BoundOf, Output, Steps
+from costc.serving.memory import Memory
+from costc.serving.phases import GROUPS, Phase
+from costc.serving.schedule import Schedule
+from costc.serving.totals import Totals
+
+BOUNDS = ("compute", "memory", "communication", "launch")
+KV_AND_WEIGHTS = ("weight_byte", "kv_byte")
+MILLION = sp.Integer(10**6)
+
+
+class Outputs:
+    """Collects the published results of a program."""
+
+    def __init__(self, steps: Steps) -> None:
+        self.steps = steps
+        self.found: list[Output] = []
+
+    def add(self, name: str, expr: sp.Expr, unit: str, meaning: str) -> sp.Symbol:
+        symbol = self.steps.let(name, expr, unit, meaning)
+        self.found.append(Output(name, symbol.name, unit, meaning))
+        return symbol
+
+    def publish(self, name: str, symbol: sp.Symbol, unit: str, meaning: str) -> sp.Symbol:
+        """A result that is a step already."""
+        self.found.append(Output(name, symbol.name, unit, meaning))
+        return symbol
+
+
+def times(before: Phase, after: Phase, plan: Schedule, mesh: Mesh, out: Outputs) -> dict[str, sp.Symbol]:
+    """Latency and throughput."""
+    ttft = out.publish("ttft", before.total, "s", "time to first token: prefill of the whole batch")
+    e2el = out.add("e2el", before.total + after.total, "s", "end-to-end latency of a request")
+    tpot = out.add("tpot", after.total / plan.decode_steps, "s", "time per output token after the first")
+    devices = out.add("devices", mesh.devices, "1", "devices of the replica")
+    output = out.add("output_throughput", S.batch * S.osl / e2el, "1/s", "output tokens per second of the replica")
+    out.add("total_throughput", S.batch * (S.isl + S.osl) / e2el, "1/s", "input and output tokens per second of the replica")
+    out.add("request_throughput", S.batch / e2el, "1/s", "requests per second of the replica")
+    out.add("throughput_per_user", 1 / tpot, "1/s", "output tokens per second that one user sees")
+    out.add("throughput_per_device", output / devices, "1/s", "output tokens per second and device")
+    power = devices * S.tdp
+    out.add("cost_per_million_tokens", MILLION * devices * S.price / output, "USD", "per million output tokens")
+    out.add("cost_per_million_total_tokens", MILLION * devices * S.price * e2el / (S.batch * (S.isl + S.osl)), "USD", "per million tokens, input and output")
+    out.add("energy_per_token", power / output, "W*s", "per output token, all devices at TDP")
+    return {"ttft": ttft, "e2el": e2el, "devices": devices}
+
+
+def fitting(found: Memory, out: Outputs) -> None:
+    """Memory by part and the batch that fits."""
+    out.publish("memory_weights", found.weights, "B", "weights of a device")
+    out.publish("memory_kv", found.kv, "B", "KV cache of a device")
+    out.publish("memory_activation", found.activation, "B", "activation peak of a device")
+    out.add("memory_framework", S.framework_byte, "B", "framework overhead of a device")
+    out.publish("memory_total", found.total, "B", "all parts, of a device")
+    out.publish("memory_limit", found.limit, "B", "what the engine may use of a device")
+    fits = sp.Piecewise((sp.Integer(1), found.total <= found.limit), (sp.Integer(0), True))
+    out.add("fits", fits, "1", "1 where all parts fit")
+    out.publish("max_batch", found.max_batch, "1", "largest batch that fits")
+
+
+def work(phase: str, time: Phase, rank: Totals, model: Totals, rounds: sp.Expr, mesh: Mesh, out: Outputs) -> None:
+    """Counts, utilisation and what binds, for one phase. `rank` is of one micro-batch, of which there are `rounds`."""
+    let = out.steps.let
+    devices, ranks = mesh.devices, mesh.ranks
+    flop = sp.Add(*rank.flop.values())
+    moved = sp.Add(*(rank.byte.get(r, 0) for r in MEMORY))
+    out.add(f"flop_{phase}", flop * rounds * ranks, "FLOP", f"matrix FLOP of {phase}, all devices")
+    for resource in (*MEMORY, *LINKS):
+        if resource in rank.byte:
+            total = rank.byte[resource] * rounds * ranks
+            out.add(f"{resource}_{phase}", total, "B", f"{resource.replace('_', ' ')}s of {phase}, all devices")
+    out.add(f"arithmetic_intensity_{phase}", flop / moved, "FLOP/B", f"matrix FLOP per byte of memory traffic in {phase}")
+    useful = sp.Add(*(f / S.peak(m) for m, f in model.flop.items()))
+    out.add(f"mfu_{phase}", useful / (devices * time.total), "1", f"model FLOP utilisation in {phase}")
+    used = sp.Add(*(rank.byte.get(r, 0) for r in KV_AND_WEIGHTS)) * rounds / S.pp
+    out.add(f"mbu_{phase}", used / (S.memory_bandwidth * time.total), "1", f"memory bandwidth utilisation in {phase}")
+    compute = sp.Add(*(f * out.steps.let(f"rates.second_per_flop.{m}", 1 / (S.peak(m) * S.compute_efficiency), "s/FLOP") for m, f in rank.flop.items()))
+    needs = {
+        "compute": let(f"{phase}.compute", compute, "s", "matrix units alone"),
+        "memory": let(f"{phase}.memory", moved / (S.memory_bandwidth * S.memory_efficiency), "s", "memory alone"),
+        "communication": time.groups.get("communication", sp.Integer(0)),
+        "launch": time.groups.get("launch", sp.Integer(0)),
+    }
+    out.add(f"bound_{phase}", BoundOf(*(needs[b] for b in BOUNDS)), "1", f"what alone would take longest in {phase}: {', '.join(BOUNDS)}")
+    for group in GROUPS:
+        if group in time.groups:
+            out.add(f"share_{phase}_{group}", time.groups[group] / time.chain, "1", f"{group}: share of the time of {phase}")
