@@ -28,6 +28,25 @@ class BoundOf(sp.Function):  # type: ignore[misc]
         return self
 
 
+class Turn(sp.Function):  # type: ignore[misc]
+    """Turn(gap, slope, n): terms of gap + k slope, k = 0 .. n-1, that lie before its change of sign; 0 or n without one."""
+
+    dimensionless = True
+
+    @property
+    def alike(self) -> tuple[sp.Expr, ...]:
+        """Arguments that have one unit."""
+        return tuple(self.args[:2])
+
+    def doit(self, **hints: Any) -> sp.Expr:
+        gap, slope, count = self.args
+        crossing = sp.Min(sp.Max(sp.ceiling(-gap / slope), 0), count)
+        return sp.Piecewise((crossing, sp.Ne(slope, 0)), (sp.Integer(0), True))
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self.doit() if all(a.is_number for a in self.args) else self
+
+
 @dataclass(frozen=True)
 class Step:
     """`name` = `expr`, in `unit`; `comment` says what it is."""

@@ -101,7 +101,7 @@ def _alike(expr: sp.Expr, unit_of: dict[sp.Symbol, str]) -> Dimension | None:
     """Of a sum, maximum, ceiling and the like: all arguments have one dimension, and so has it."""
     if isinstance(expr, (sp.exp, sp.log)):
         return {}
-    args = [pair.expr for pair in expr.args] if isinstance(expr, sp.Piecewise) else expr.args
+    args = [pair.expr for pair in expr.args] if isinstance(expr, sp.Piecewise) else getattr(expr, "alike", expr.args)
     found = [d for d in (dimension_of(a, unit_of) for a in args) if d is not None]
     if any(d != found[0] for d in found):
         raise UnitError(f"unlike units in {expr}: {found}")

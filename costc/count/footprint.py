@@ -22,10 +22,10 @@ def parameters(graph: Graph, *, trained: bool = True) -> sp.Expr:
 
 
 def weight_byte(graph: Graph, times: str = "stage_layers") -> sp.Expr:
-    """Bytes of weights on one device of the last pipeline stage (or of all stages: `layers`)."""
+    """Bytes of weights on one device of the last pipeline stage (or of all stages: `layers`), in stored-weight symbols."""
     return sp.Add(
         *(
-            byte_of(t) * getattr(section, times)
+            byte_of(t, section.name) * getattr(section, times)
             for section in graph
             for t in section.of_role(Role.WEIGHT)
             if not t.shared
@@ -65,5 +65,5 @@ def _live(section: Section, kernel: tuple[str, ...]) -> sp.Expr:
     for tensor in section.of_role(Role.ACTIVATION):
         on_chip = tensor.name in inside and tensor.name not in later_outside and tensor.has("pair")
         if tensor.name in written and (tensor.name in later or tensor.name in inside) and not on_chip:
-            live += byte_of(tensor)
+            live += byte_of(tensor, section.name)
     return live

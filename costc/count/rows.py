@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
@@ -44,9 +44,10 @@ class CostRow:
 
 @dataclass(frozen=True)
 class CostTable:
-    """Rows that can be filtered, grouped and summed."""
+    """Rows that can be filtered, grouped and summed. `definitions`: bytes of each stored weight, for the symbols in the rows."""
 
     rows: tuple[CostRow, ...]
+    definitions: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
 
     def __iter__(self) -> Iterator[CostRow]:
         return iter(self.rows)
@@ -59,7 +60,7 @@ class CostTable:
                 getattr(row, k) in v if isinstance(v, tuple) else getattr(row, k) == v for k, v in fields.items()
             )
 
-        return CostTable(tuple(row for row in self.rows if kept(row)))
+        return replace(self, rows=tuple(row for row in self.rows if kept(row)))
 
     def group_by(self, field: str) -> dict[str, CostTable]:
         """Tables keyed by a field's values, in order of first appearance."""
@@ -74,7 +75,7 @@ class CostTable:
 
 def check(table: CostTable) -> CostTable:
     """Return the table, or raise units.UnitError for a row whose dimension is not its resource's."""
-    unit_of = {var.symbol: var.unit for var in VARS.values()}
+    unit_of = {var.symbol: var.unit for var in VARS.values()} | {symbol: "B" for symbol, _ in table.definitions}
     for row in table:
         found = units.dimension_of(row.amount, unit_of)
         if found is not None and found != units.dimension(RESOURCES[row.resource]):

@@ -25,7 +25,14 @@ BYTE_RESOURCE = {
 
 def count(graph: Graph) -> CostTable:
     """The cost table of one step in one phase."""
-    return check(CostTable(tuple(row for section in graph for row in _section(section, graph.phase))))
+    rows = tuple(row for section in graph for row in _section(section, graph.phase))
+    weights = ((section, t) for section in graph for t in section.of_role(Role.WEIGHT))
+    return check(CostTable(rows, tuple((stored_symbol(s.name, t), stored_byte(t)) for s, t in weights)))
+
+
+def stored_symbol(section: str, tensor: Tensor) -> sp.Symbol:
+    """The symbol that stands for the bytes of a whole weight."""
+    return sp.Symbol(f"stored.{section}.{tensor.name}", positive=True)
 
 
 def stored_byte(tensor: Tensor) -> sp.Expr:
@@ -39,10 +46,10 @@ def stored_byte(tensor: Tensor) -> sp.Expr:
     return tensor.size * S.weight_byte(tensor.module) + tensor.size / (rows * columns) * scales
 
 
-def byte_of(tensor: Tensor) -> sp.Expr:
+def byte_of(tensor: Tensor, section: str) -> sp.Expr:
     """Bytes of the part of a tensor that one device holds."""
     if tensor.role is Role.WEIGHT:
-        return stored_byte(tensor) * tensor.share
+        return stored_symbol(section, tensor) * tensor.share
     element = S.kv_byte if tensor.role in (Role.CACHE, Role.STATE) else tensor.element_byte or S.activation_byte
     return tensor.size * tensor.share * element
 
@@ -100,7 +107,7 @@ def _moved(section: Section, ops: tuple[Op, ...]) -> Iterator[tuple[str, str, sp
                 accesses.setdefault(access.tensor, []).append(access)
     for name, found in accesses.items():
         tensor = section.tensor(name)
-        yield BYTE_RESOURCE[tensor.role], tensor.module, byte_of(tensor) * _union(found)
+        yield BYTE_RESOURCE[tensor.role], tensor.module, byte_of(tensor, section.name) * _union(found)
 
 
 def _union(accesses: list[Read]) -> sp.Expr:

@@ -7,7 +7,7 @@ import sympy as sp
 from costc.ir.reach import Segment
 from costc.latency.affine import affine
 from costc.latency.roofline import Kernel
-from costc.program import Steps
+from costc.program import Steps, Turn
 from costc.symbols import seq
 
 
@@ -21,16 +21,10 @@ def sum_of_max(count: sp.Expr, a: sp.Expr, a_step: sp.Expr, b: sp.Expr, b_step: 
         return count * sp.Max(a, b)
     gap = steps.let(f"{where}.gap", a - b, "s", "computing less moving, at the first position")
     slope = steps.let(f"{where}.slope", a_step - b_step, "s", "and how it changes from position to position")
-    ratio = steps.let(f"{where}.ratio", safe_ratio(-gap, slope), "1", "position at which they are equal")
-    turn = steps.let(f"{where}.turn", sp.Min(sp.Max(sp.ceiling(ratio), 0), count), "1", "positions before the crossing")
+    turn = steps.let(f"{where}.turn", Turn(gap, slope, count), "1", "positions before the crossing")
     before = steps.let(f"{where}.before", turn * (gap + slope * (turn - 1) / 2), "s", "sum of differences before it")
     whole = steps.let(f"{where}.whole", count * (gap + slope * (count - 1) / 2), "s", "sum of all differences")
-    return count * (b + b_step * (count - 1) / 2) + sp.Max(before, whole - before, 0)
-
-
-def safe_ratio(numerator: sp.Expr, denominator: sp.Expr) -> sp.Expr:
-    """numerator / denominator, and 0 where the denominator is 0."""
-    return sp.Piecewise((numerator / denominator, sp.Ne(denominator, 0)), (sp.Integer(0), True))
+    return count * (b + b_step * (count - 1) / 2) + sp.Max(before, whole - before)
 
 
 def over_segments(kernel: Kernel, segments: tuple[Segment, ...], batch: sp.Expr, where: str, steps: Steps) -> sp.Expr:

@@ -83,5 +83,5 @@ def kernels(table: CostTable, reaches: tuple[Reach, ...], bindings: Bindings, st
                 section, name, one.group, one.layers.xreplace(bindings), one.stage_layers.xreplace(bindings),
                 in_coefficients(compute, grows, f"{where}.compute", steps),
                 in_coefficients(move, grows, f"{where}.move", steps),
-                S.seq not in symbols, reach,
+                reach is None and S.seq not in symbols, reach,
             )  # fmt: skip

@@ -11,13 +11,14 @@ from costc.count.rows import CostTable
 from costc.ir.reach import Reach
 from costc.ir.types import Graph
 from costc.place.mesh import Mesh
+from costc.latency.roofline import DP
 from costc.program import Program, Steps, verify
-from costc.serving import metrics
+from costc.serving import metrics, totals
 from costc.serving.memory import memory
 from costc.serving.phases import generation, prefill
 from costc.serving.schedule import schedule
 from costc.serving.sections import sections
-from costc.serving.totals import generation_run, prefill_run, totals
+from costc.serving.totals import generation_run, prefill_run
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh) -> Program:
     """The program of a model from its two phases."""
     steps = Steps()
     plan = schedule(steps)
-    bindings = {s: sp.Integer(v) for s, v in before.graph.bindings}
+    bindings: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(v) for s, v in before.graph.bindings}
+    for symbol, stored in before.table.definitions:
+        bindings[symbol] = steps.let(symbol.name, stored.xreplace(bindings), "B", "bytes of the weight as stored, scales included")
     reaches = reaches_of(before.graph)
     bound = tuple(Reach(r.window.xreplace(bindings) if r.window is not None else None, r.name) for r in reaches)
     out = metrics.Outputs(steps)
@@ -41,13 +44,16 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh) -> Program:
     rest = generation(sections(after.table, bound, bindings, steps), plan, steps)
     metrics.times(first, rest, plan, mesh, out)
     metrics.fitting(memory((before.graph, after.graph), bindings, plan, steps), out)
-    runs = (("prefill", before, first, prefill_run(plan, bound), sp.Integer(1)),
-            ("decode", after, rest, generation_run(plan, bound), plan.decode_rounds))  # fmt: skip
+    runs = (
+        ("prefill", before, first, prefill_run(plan, bound), sp.Integer(1)),
+        ("decode", after, rest, generation_run(plan, bound), plan.decode_rounds),
+    )
     for phase, lowered, time, run, rounds in runs:
-        rank = totals(lowered.table, run, bindings, phase, steps)
-        # the model's own work: the unsharded graph on the sequences of all ranks
-        model = totals(lowered.model_table, run, bindings, f"{phase}.model", steps, rank=sp.Symbol("dp", integer=True, positive=True) * rounds)
-        metrics.work(phase, time, rank, model, rounds, mesh, out)
+        # the model's own work: the unsharded graph on the sequences of all ranks and micro-batches
+        useful = totals.flop(lowered.model_table, run, bindings, f"{phase}.model", steps, rank=DP * rounds)
+        flop = totals.flop(lowered.table, run, bindings, phase, steps)
+        byte = totals.byte(lowered.table, run, bindings, phase, steps)
+        metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)
     valid = tuple(c.expr.xreplace(bindings) for c in before.graph.constraints)
     known = {s.symbol for s in steps.steps}
     free = {s for step in steps.steps for s in step.expr.free_symbols} - known

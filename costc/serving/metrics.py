@@ -8,17 +8,19 @@ Energy takes TDP as the draw: an upper bound. Cost charges all devices to the ou
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sympy as sp
 
 from costc import symbols as S
 from costc.count.rows import LINKS, MEMORY
-from costc.latency.roofline import DP
+from costc.latency.roofline import second_per_byte, second_per_flop
 from costc.place.mesh import Mesh
 from costc.program import BoundOf, Output, Steps
 from costc.serving.memory import Memory
 from costc.serving.phases import GROUPS, Phase
 from costc.serving.schedule import Schedule
-from costc.serving.totals import Totals
+from costc.serving.totals import Amounts
 
 BOUNDS = ("compute", "memory", "communication", "launch")
 KV_AND_WEIGHTS = ("weight_byte", "kv_byte")
@@ -74,30 +76,44 @@ def fitting(found: Memory, out: Outputs) -> None:
     out.publish("max_batch", found.max_batch, "1", "largest batch that fits")
 
 
-def work(phase: str, time: Phase, rank: Totals, model: Totals, rounds: sp.Expr, mesh: Mesh, out: Outputs) -> None:
-    """Counts, utilisation and what binds, for one phase. `rank` is of one micro-batch, of which there are `rounds`."""
-    let = out.steps.let
-    devices, ranks = mesh.devices, mesh.ranks
-    flop = sp.Add(*rank.flop.values())
-    moved = sp.Add(*(rank.byte.get(r, 0) for r in MEMORY))
-    out.add(f"flop_{phase}", flop * rounds * ranks, "FLOP", f"matrix FLOP of {phase}, all devices")
+@dataclass(frozen=True)
+class Work:
+    """Of one phase: FLOP by module and bytes of a rank's micro-batch, of which there are `rounds`, and the model's own FLOP."""
+
+    flop: Amounts
+    byte: Amounts
+    model_flop: Amounts
+    rounds: sp.Expr
+
+
+def work(phase: str, time: Phase, done: Work, mesh: Mesh, out: Outputs) -> None:
+    """Counts, utilisation and what binds, for one phase."""
+    flop = sp.Add(*done.flop.values())
+    moved = sp.Add(*(done.byte[r] for r in MEMORY))
+    everywhere = done.rounds * mesh.ranks
+    out.add(f"flop_{phase}", flop * everywhere, "FLOP", f"matrix FLOP of {phase}, all devices")
     for resource in (*MEMORY, *LINKS):
-        if resource in rank.byte:
-            total = rank.byte[resource] * rounds * ranks
-            out.add(f"{resource}_{phase}", total, "B", f"{resource.replace('_', ' ')}s of {phase}, all devices")
+        meaning = f"{resource.replace('_', ' ')}s of {phase}, all devices"
+        out.add(f"{resource}_{phase}", done.byte[resource] * everywhere, "B", meaning)
     out.add(f"arithmetic_intensity_{phase}", flop / moved, "FLOP/B", f"matrix FLOP per byte of memory traffic in {phase}")
-    useful = sp.Add(*(f / S.peak(m) for m, f in model.flop.items()))
-    out.add(f"mfu_{phase}", useful / (devices * time.total), "1", f"model FLOP utilisation in {phase}")
-    used = sp.Add(*(rank.byte.get(r, 0) for r in KV_AND_WEIGHTS)) * rounds / S.pp
+    useful = sp.Add(*(f / S.peak(m) for m, f in done.model_flop.items()))
+    out.add(f"mfu_{phase}", useful / (mesh.devices * time.total), "1", f"model FLOP utilisation in {phase}")
+    used = sp.Add(*(done.byte[r] for r in KV_AND_WEIGHTS)) * done.rounds / S.pp
     out.add(f"mbu_{phase}", used / (S.memory_bandwidth * time.total), "1", f"memory bandwidth utilisation in {phase}")
-    compute = sp.Add(*(f * out.steps.let(f"rates.second_per_flop.{m}", 1 / (S.peak(m) * S.compute_efficiency), "s/FLOP") for m, f in rank.flop.items()))
-    needs = {
-        "compute": let(f"{phase}.compute", compute, "s", "matrix units alone"),
-        "memory": let(f"{phase}.memory", moved / (S.memory_bandwidth * S.memory_efficiency), "s", "memory alone"),
-        "communication": time.groups.get("communication", sp.Integer(0)),
-        "launch": time.groups.get("launch", sp.Integer(0)),
-    }
-    out.add(f"bound_{phase}", BoundOf(*(needs[b] for b in BOUNDS)), "1", f"what alone would take longest in {phase}: {', '.join(BOUNDS)}")
+    _bound(phase, time, done, moved, out)
     for group in GROUPS:
         if group in time.groups:
             out.add(f"share_{phase}_{group}", time.groups[group] / time.chain, "1", f"{group}: share of the time of {phase}")
+
+
+def _bound(phase: str, time: Phase, done: Work, moved: sp.Expr, out: Outputs) -> None:
+    let = out.steps.let
+    compute = sp.Add(*(f * second_per_flop(m, out.steps) for m, f in done.flop.items()))
+    needs = {
+        "compute": let(f"{phase}.compute", compute, "s", "matrix units alone"),
+        "memory": let(f"{phase}.memory", moved * second_per_byte(out.steps), "s", "memory alone"),
+        "communication": time.groups["communication"],
+        "launch": time.groups["launch"],
+    }
+    longest = BoundOf(*(needs[b] for b in BOUNDS))
+    out.add(f"bound_{phase}", longest, "1", f"what alone would take longest in {phase}: {', '.join(f'{i} {b}' for i, b in enumerate(BOUNDS))}")

@@ -14,7 +14,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.latency.positions import over_segments
-from costc.latency.roofline import Kernel
+from costc.latency.roofline import TOKENS, Kernel
 from costc.program import Steps
 from costc.serving.schedule import Schedule
 from costc.serving.sections import SectionCost
@@ -101,15 +101,17 @@ def _prefill_section(cost: SectionCost, plan: Schedule, steps: Steps) -> Section
 
 
 def _generation_section(cost: SectionCost, plan: Schedule, steps: Steps) -> SectionTime:
-    work = ZERO
+    attended = step = ZERO
     for kernel in cost.kernels:
         name = f"generation.{cost.name}.{kernel.name}"
         if kernel.reach:
             segments = kernel.reach.decode(S.isl + 1, plan.decode_steps)
             time = over_segments(kernel, segments, plan.decode_sequences, name, steps)
+            attended += steps.let(f"{name}.time", time, "s", "all decode steps of one layer")
         else:
-            time = plan.decode_steps * _slower(kernel, plan.decode_sequences, name, steps)
-        work += steps.let(f"{name}.time", time, "s", "all decode steps of one layer")
+            time = _slower(kernel, plan.decode_sequences, name, steps)
+            step += steps.let(f"{name}.step", time, "s", "one decode step of one layer")
+    work = attended + plan.decode_steps * step
     link = plan.decode_steps * (cost.hops + plan.decode_sequences * cost.per_token)
     return _named("generation", cost, work, link, ZERO, steps)
 
@@ -122,6 +124,9 @@ def _named(phase: str, cost: SectionCost, work: sp.Expr, link: sp.Expr, bubble: 
 
 def _prefill_steps(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> tuple[sp.Expr, sp.Expr]:
     """(time over all steps, time of a full step) of a kernel whose cost depends on a step's tokens alone."""
+    if kernel.compute == 0 and not kernel.move.has(sp.Pow):
+        fixed, per_token = (kernel.move.coeff(TOKENS, power) for power in (0, 1))
+        return plan.prefill_steps * fixed + plan.tokens * per_token, fixed + plan.step_tokens * per_token
     full = steps.let(f"{name}.full_step", _slower(kernel, plan.step_tokens, f"{name}.full_step", steps), "s", "one full step")
     rest = _slower(kernel, plan.rest_tokens, f"{name}.rest_step", steps)
     return plan.whole_steps * full + plan.rest_steps * rest, full

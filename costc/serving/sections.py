@@ -63,8 +63,9 @@ def _links(rows: CostTable, bindings: Bindings, where: str, steps: Steps) -> tup
     for link in LINKS:
         byte = rows.where(resource=f"{link}_byte").total("once").xreplace(bindings).xreplace(local)
         if byte != 0:
+            each = steps.let(f"{where}.link.{link}_byte", sp.diff(byte, TOKENS), "B", f"sent on the {link} link, for each token")
             rate = 1 / (bandwidth[link] * S.link_efficiency)
-            per_token += sp.diff(byte, TOKENS) * steps.let(f"rates.second_per_byte.{link}", rate, "s/B", f"time of one byte on the {link} link")
+            per_token += each * steps.let(f"rates.second_per_byte.{link}", rate, "s/B", f"time of one byte on the {link} link")
             hops += rows.where(resource=f"{link}_hops").total("once").xreplace(bindings) * latency[link]
     if per_token == 0:
         return hops, per_token

@@ -1,0 +1,1 @@
+"""Output targets, one file each."""

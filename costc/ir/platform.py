@@ -1,0 +1,85 @@
+"""What a model runs on and how: hardware, quantization, efficiency profile and engine settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from costc.facts import Fact, Source
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """A device. `peak`: dense FLOP/s by matrix-unit format; links per direction and device."""
+
+    name: str
+    title: str
+    vendor: str
+    memory: Fact
+    memory_bandwidth: Fact
+    peak: Mapping[str, Fact]
+    scale_up: Fact
+    scale_up_link: str
+    domain: Fact
+    scale_out: Fact | None
+    scale_out_link: str
+    tdp: Fact | None
+    price: Fact | None
+    origin: str = ""
+
+    def facts(self) -> dict[str, Fact]:
+        """All facts by name."""
+        found = {
+            "memory": self.memory, "memory_bandwidth": self.memory_bandwidth, "scale_up": self.scale_up, "domain": self.domain,
+            "scale_out": self.scale_out, "tdp": self.tdp, "price": self.price,
+        }  # fmt: skip
+        return {k: v for k, v in (found | {f"peak.{d}": f for d, f in self.peak.items()}).items() if v is not None}
+
+
+@dataclass(frozen=True)
+class Format:
+    """How weights of a module are stored: a dtype, and scales on blocks of (output rows, input columns); None: the whole extent."""
+
+    dtype: str
+    block: tuple[int | None, int | None] = (None, None)
+    scale_byte: float = 0.0
+    tensor_byte: float = 0.0
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """A scheme. `weights` for the modules it converts, `others` for the rest; `compute` is what converted modules multiply in."""
+
+    name: str
+    title: str
+    weights: Format
+    converts: tuple[str, ...]
+    others: str
+    activations: str
+    dispatch: str
+    kv_cache: str
+    compute: str
+    attention_compute: str
+    source: Source
+    note: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Efficiency:
+    """Achieved fractions and latencies; a fitted profile has the same fields."""
+
+    name: str
+    title: str
+    values: Mapping[str, Fact]
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Settings of the serving engine that memory and batching depend on."""
+
+    name: str
+    title: str
+    values: Mapping[str, Fact]
+    origin: str = ""

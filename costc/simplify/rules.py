@@ -1,0 +1,125 @@
+"""The rules. Each takes a program and gives one of equal value; none changes an output's name.
+
+Blanket `sympy.simplify` is slow and finds little; these rules know what the formulas look like.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+
+import sympy as sp
+
+from costc.program import Program, Step, step_symbol
+from costc.symbols import VARS
+
+#: functions that cost more than what is saved by repeating them
+COSTLY = (sp.Max, sp.Min, sp.floor, sp.ceiling, sp.Piecewise)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Operations of the program before and after each rule."""
+
+    operations: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}: {n}" for name, n in self.operations)
+
+
+def simplify(program: Program, names: tuple[str, ...] | None = None) -> tuple[Program, Report]:
+    """Apply the rules (all, or those named) in order; the simplified program and its report."""
+    counts = [("start", operations(program))]
+    for name, rule in RULES.items():
+        if names is None or name in names:
+            program = rule(program)
+            counts.append((name, operations(program)))
+    return program, Report(tuple(counts))
+
+
+def operations(program: Program) -> int:
+    return int(sum(step.expr.count_ops() for step in program.steps))
+
+
+def drop_dead(program: Program) -> Program:
+    """Leave out steps that no output needs."""
+    needed = {step_symbol(o.step) for o in program.outputs}
+    kept: list[Step] = []
+    for step in reversed(program.steps):
+        if step.symbol in needed:
+            kept.append(step)
+            needed |= step.expr.free_symbols
+    return program.evolve(steps=tuple(reversed(kept)))
+
+
+def inline_once(program: Program) -> Program:
+    """Put a step that one other uses into it, unless it is an output or holds a costly function."""
+    uses = Counter(s for step in program.steps for s in step.expr.free_symbols)
+    outputs = {step_symbol(o.step) for o in program.outputs}
+    known: dict[sp.Symbol, sp.Expr] = {}
+    kept = []
+    for step in program.steps:
+        expr = step.expr.xreplace(known)
+        alone = uses[step.symbol] == 1 and not expr.has(*COSTLY)
+        if step.symbol not in outputs and (alone or expr.is_Symbol):
+            known[step.symbol] = expr
+        else:
+            kept.append(replace(step, expr=expr))
+    return program.evolve(steps=tuple(kept))
+
+
+def take_out_factors(program: Program) -> Program:
+    """Take common factors out of sums: a x + b x -> x (a + b)."""
+    return program.evolve(steps=tuple(replace(s, expr=sp.factor_terms(s.expr)) for s in program.steps))
+
+
+def invert_once(program: Program) -> Program:
+    """Divide once by what is a divisor in many places, then multiply."""
+    powers = Counter(p for s in program.steps for p in s.expr.atoms(sp.Pow) if p.exp == -1 and p.base.is_Symbol)
+    inverse = {p: step_symbol(f"inverse.{p.base}") for p, n in powers.items() if n > 1}
+    defined = {p.base: Step(s.name, p, _inverse_unit(program, p.base), f"1 / {p.base}") for p, s in inverse.items()}
+    steps = [defined.pop(x) for x in program.inputs if x in defined]
+    for step in program.steps:
+        steps.append(replace(step, expr=step.expr.xreplace(inverse)))
+        if step.symbol in defined:
+            steps.append(defined.pop(step.symbol))
+    return program.evolve(steps=tuple(steps))
+
+
+def _inverse_unit(program: Program, symbol: sp.Symbol) -> str:
+    units = {s.symbol: s.unit for s in program.steps}
+    unit = units.get(symbol) or VARS[symbol.name].unit
+    above, _, below = unit.partition("/")
+    return f"{below or '1'}/{above}"
+
+
+def share(program: Program) -> Program:
+    """Name subexpressions that stand in several places."""
+    names = (step_symbol(f"shared.{i}") for i in count())
+    replacements, reduced = sp.cse([s.expr for s in program.steps], symbols=names, order="none", list=True)
+    parts = dict(replacements)
+    known: set[sp.Symbol] = set(program.inputs)
+    steps: list[Step] = []
+
+    def define(expr: sp.Expr) -> Iterator[Step]:
+        for symbol in sorted(expr.free_symbols - known, key=lambda s: s.name):
+            if symbol in parts and symbol not in known:
+                yield from define(parts[symbol])
+                known.add(symbol)
+                yield Step(symbol.name, parts[symbol], "?")
+
+    for step, expr in zip(program.steps, reduced, strict=True):
+        steps += [*define(expr), replace(step, expr=expr)]
+        known.add(step.symbol)
+    return program.evolve(steps=tuple(steps))
+
+
+RULES: dict[str, Callable[[Program], Program]] = {
+    "drop_dead": drop_dead,
+    "inline_once": inline_once,
+    "take_out_factors": take_out_factors,
+    "invert_once": invert_once,
+    "share": share,
+}

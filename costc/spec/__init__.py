@@ -1,0 +1,1 @@
+"""Reading specs: the only place that reads YAML."""

@@ -1,0 +1,114 @@
+"""Finding specs by name: the catalogue that ships with the package, and a user's files beside their study."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import costc
+from costc.errors import CostcError, not_among
+from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
+from costc.spec import model as model_spec
+from costc.spec import platform
+from costc.spec.model import ModelEntry
+from costc.spec.reader import Document, read
+
+
+def _model(document: Document) -> tuple[ModelEntry, tuple[str, ...]]:
+    entry = model_spec.model(document)
+    return entry, entry.aliases
+
+
+#: folder -> how to build what lies in it
+KINDS: dict[str, Callable[[Document], tuple[Any, tuple[str, ...]]]] = {
+    "models": _model,
+    "hardware": platform.hardware,
+    "quantization": platform.quantization,
+    "efficiency": platform.efficiency,
+    "engine": platform.engine,
+}
+
+
+def shipped() -> Path:
+    """The folder of the catalogue: inside an installed package, or of the checkout."""
+    package = Path(costc.__file__).parent
+    return package / "specs" if (package / "specs").is_dir() else package.parent / "specs"
+
+
+@dataclass
+class Catalog:
+    """Specs by kind and name, looked up in `beside` (a user's folder) first, then in what ships.
+
+    `notes` collects what a user should hear, for instance that a name stands in both places.
+    """
+
+    beside: Path | None = None
+    notes: list[str] = field(default_factory=list)
+
+    def roots(self) -> list[Path]:
+        roots = [self.beside] if self.beside and self.beside.resolve() != shipped().resolve() else []
+        return [*roots, shipped()]
+
+    def names(self, kind: str) -> list[str]:
+        """File names without ending, of all roots."""
+        return sorted({p.stem for root in self.roots() for p in (root / kind).glob("*.yaml")})
+
+    def all(self, kind: str) -> Iterator[Any]:
+        for name in self.names(kind):
+            yield self.get(kind, name)
+
+    def get(self, kind: str, name: str) -> Any:
+        """The thing of that name or alias, or in the spec file of that path.
+
+        Raises:
+            CostcError: nothing of the name; the message gives what there is and the nearest.
+        """
+        if name.endswith((".yaml", ".yml")):
+            return self._built(kind, Path(name))
+        found = [root / kind / f"{name}.yaml" for root in self.roots() if (root / kind / f"{name}.yaml").is_file()]
+        found = found or self._by_alias(kind, name)
+        if not found:
+            raise CostcError(not_among(f"{kind.removesuffix('s')}", name, self.names(kind)))
+        if len(found) > 1:
+            note = f"{kind} {name!r} is taken from {found[0]}; it also ships with costc"
+            if note not in self.notes:
+                self.notes.append(note)
+        return self._built(kind, found[0])
+
+    def _by_alias(self, kind: str, name: str) -> list[Path]:
+        wanted = name.lower()
+        for root in self.roots():
+            for path in sorted((root / kind).glob("*.yaml")):
+                _, aliases = _load(kind, path)
+                if wanted in {path.stem.lower(), *(a.lower() for a in aliases)}:
+                    return [path]
+        return []
+
+    def _built(self, kind: str, path: Path) -> Any:
+        built, _ = _load(kind, path)
+        return built
+
+    # ---- one method a kind, typed
+
+    def model(self, name: str) -> ModelEntry:
+        return self.get("models", name)  # type: ignore[no-any-return]
+
+    def hardware(self, name: str) -> Hardware:
+        return self.get("hardware", name)  # type: ignore[no-any-return]
+
+    def quantization(self, name: str) -> Quantization:
+        return self.get("quantization", name)  # type: ignore[no-any-return]
+
+    def efficiency(self, name: str) -> Efficiency:
+        return self.get("efficiency", name)  # type: ignore[no-any-return]
+
+    def engine(self, name: str = "default") -> Engine:
+        return self.get("engine", name)  # type: ignore[no-any-return]
+
+
+@cache
+def _load(kind: str, path: Path) -> tuple[Any, tuple[str, ...]]:
+    return KINDS[kind](read(path))

@@ -1,0 +1,98 @@
+"""From hardware, quantization, efficiency and engine to the values of a program's inputs.
+
+The compute format is decided here: where a device lacks one, dtypes.computed_in gives what is used instead.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from costc import dtypes
+from costc.ir.model import Model
+from costc.ir.platform import Efficiency, Engine, Format, Hardware, Quantization
+from costc.symbols import COMPUTE_MODULES, MODULES
+
+Values = dict[str, float]
+#: a block that spans the whole extent: larger than any, so that one block covers it
+WHOLE = 1e18
+
+
+@dataclass(frozen=True)
+class Computing:
+    """The format a module computes in on a device, asked for and used; `used` is None where there is none."""
+
+    module: str
+    asked: str
+    used: str | None
+
+
+def format_of(model: Model, scheme: Quantization, module: str) -> Format:
+    """How a module's weights are stored: the model's own scheme leaves out what its checkpoint leaves out."""
+    own = scheme.name == model.quantization
+    converted = module in scheme.converts and not (own and module in model.modules_to_not_convert)
+    return scheme.weights if converted else Format(scheme.others)
+
+
+def storage(model: Model, scheme: Quantization) -> Values:
+    """Bytes of weights, scales, activations and cache elements."""
+    values: Values = {
+        "activation_byte": dtypes.dtype(scheme.activations).byte,
+        "dispatch_byte": dtypes.dtype(scheme.dispatch).byte,
+        "kv_byte": dtypes.dtype(scheme.kv_cache).byte,
+    }
+    for module in MODULES:
+        stored = format_of(model, scheme, module)
+        values[f"weight_byte_{module}"] = dtypes.dtype(stored.dtype).byte
+        values[f"block_out_{module}"] = float(stored.block[0] or WHOLE)
+        values[f"block_in_{module}"] = float(stored.block[1] or WHOLE)
+        values[f"scale_byte_{module}"] = stored.scale_byte
+        values[f"tensor_byte_{module}"] = stored.tensor_byte
+    return values
+
+
+def computing(model: Model, scheme: Quantization, device: Hardware) -> tuple[Computing, ...]:
+    """The compute format of every module on a device."""
+    units = set(device.peak)
+    found = []
+    for module in COMPUTE_MODULES:
+        converted = format_of(model, scheme, module) == scheme.weights and module in scheme.converts
+        asked = scheme.attention_compute if module == "attention_core" else scheme.compute if converted else scheme.others
+        found.append(Computing(module, asked, dtypes.computed_in(asked, units)))
+    return tuple(found)
+
+
+def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
+    """Peaks in the formats used, bandwidths, sizes, power and price; NaN where a fact is not known."""
+
+    def peak(format_name: str | None) -> float:
+        return device.peak[dtypes.dtype(format_name).unit].value if format_name else math.nan
+
+    values: Values = {f"peak_{c.module}": peak(c.used) for c in computing(model, scheme, device)}
+    return values | {
+        "memory_bandwidth": device.memory_bandwidth.value,
+        "memory_byte": device.memory.value,
+        "scale_up_bandwidth": device.scale_up.value,
+        "scale_out_bandwidth": device.scale_out.value if device.scale_out else math.nan,
+        "domain": device.domain.value,
+        "tdp": device.tdp.value if device.tdp else math.nan,
+        "price": device.price.value if device.price else math.nan,
+    }
+
+
+def settings(profile: Efficiency, engine: Engine) -> Values:
+    """Efficiencies, latencies and engine settings."""
+    return {k: f.value for k, f in {**profile.values, **engine.values}.items()}
+
+
+def fallbacks(model: Model, scheme: Quantization, device: Hardware) -> list[str]:
+    """A sentence for each format that the device lacks."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for c in computing(model, scheme, device):
+        if c.asked != c.used:
+            found.setdefault((c.asked, c.used), []).append(c.module)
+    return [
+        f"{device.title} lacks {asked}; {', '.join(modules)} compute in {used}" if used
+        else f"{device.title} lacks {asked} and what stands in for it; {', '.join(modules)} cannot be timed"
+        for (asked, used), modules in found.items()
+    ]  # fmt: skip
