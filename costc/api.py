@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sympy as sp
 
+from costc import symbols as S
 from costc.blocks.build import build
 from costc.count.footprint import cache_byte, parameters
 from costc.count.rules import count
@@ -114,13 +115,10 @@ class CostModel:
         return int(parameters(build(self.model, "prefill"), trained=False).xreplace(self.bindings))
 
     def kv_byte_per_token(self, kv_cache: str = "bf16") -> float:
-        """Bytes of cache that a further token of a long sequence adds, all layers, unsharded."""
-        graph = build(self.model, "decode")
-        tokens = sp.Integer(10**9)
-        at = {sp.Symbol("kv_block", integer=True, positive=True): sp.Integer(1)}
-        grown = cache_byte(graph, tokens + 1, "layers") - cache_byte(graph, tokens, "layers")
-        kv = {s: dtype(kv_cache).byte for s in grown.free_symbols if s.name == "kv_byte"}
-        return float(grown.xreplace(at).xreplace(self.bindings).subs(kv))
+        """Bytes of cache that a token takes, all layers, unsharded, before any window is full."""
+        one = cache_byte(build(self.model, "decode"), sp.Integer(1), "layers")
+        unit = {S.kv_block: sp.Integer(1), S.kv_byte: dtype(kv_cache).byte}
+        return float(one.xreplace(unit).xreplace(self.bindings))
 
     # ---- formulas
 
@@ -314,6 +312,41 @@ def load(model: str | Path, beside: str | Path | None = None) -> CostModel:
     """
     catalog = Catalog(Path(beside) if beside else None)
     return CostModel(catalog.model(str(model)), catalog)
+
+
+def listing(kind: str, beside: str | Path | None = None) -> list[dict[str, Any]]:
+    """Rows of what there is of a kind: 'models', 'hardware' or 'quantization'; SI units."""
+    catalog = Catalog(Path(beside) if beside else None)
+    return [_row[kind](thing) for thing in catalog.all(kind)]
+
+
+def _model_row(entry: ModelEntry) -> dict[str, Any]:
+    model = CostModel(entry)
+    return {
+        "name": entry.model.name, "title": entry.model.title, "parameters": model.parameters, "buffers": model.buffers,
+        "layers": entry.model.num_hidden_layers, "kv_byte_per_token": model.kv_byte_per_token(),
+        "quantization": entry.model.quantization, "max_position_embeddings": entry.model.max_position_embeddings,
+    }  # fmt: skip
+
+
+def _hardware_row(device: Hardware) -> dict[str, Any]:
+    peaks = {f"peak_{d}": device.peak[d].value if d in device.peak else None for d in ("bf16", "fp8", "int8", "fp4")}
+    return {
+        "name": device.name, "title": device.title, "memory": device.memory.value, "memory_bandwidth": device.memory_bandwidth.value,
+        **peaks, "scale_up_bandwidth": device.scale_up.value, "domain": int(device.domain.value),
+        "scale_out_bandwidth": device.scale_out.value if device.scale_out else None, "tdp": device.tdp.value if device.tdp else None,
+        "price_per_hour": round(device.price.value * 3600, 6) if device.price else None,
+    }  # fmt: skip
+
+
+def _scheme_row(scheme: Quantization) -> dict[str, Any]:
+    return {
+        "name": scheme.name, "title": scheme.title, "weights": scheme.weights.dtype, "others": scheme.others,
+        "activations": scheme.activations, "kv_cache": scheme.kv_cache, "compute": scheme.compute,
+    }  # fmt: skip
+
+
+_row: dict[str, Any] = {"models": _model_row, "hardware": _hardware_row, "quantization": _scheme_row}
 
 
 def symbol_table(expr: sp.Expr) -> list[tuple[str, str, str, str]]:

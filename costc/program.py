@@ -9,6 +9,7 @@ from typing import Any
 import sympy as sp
 
 from costc import units
+from costc.minmax import Max, Min
 from costc.symbols import VARS
 
 
@@ -18,7 +19,7 @@ class BoundOf(sp.Function):  # type: ignore[misc]
     dimensionless = True
 
     def doit(self, **hints: Any) -> sp.Expr:
-        largest = sp.Max(*self.args)
+        largest = Max(*self.args)
         return sp.Piecewise(*((sp.Integer(i), sp.Eq(a, largest)) for i, a in enumerate(self.args)))
 
     def _eval_evalf(self, prec: int) -> sp.Expr:
@@ -40,7 +41,7 @@ class Turn(sp.Function):  # type: ignore[misc]
 
     def doit(self, **hints: Any) -> sp.Expr:
         gap, slope, count = self.args
-        crossing = sp.Min(sp.Max(sp.ceiling(-gap / slope), 0), count)
+        crossing = Min(Max(sp.ceiling(-gap / slope), 0), count)
         return sp.Piecewise((crossing, sp.Ne(slope, 0)), (sp.Integer(0), True))
 
     def _eval_evalf(self, prec: int) -> sp.Expr:

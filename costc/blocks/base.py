@@ -55,6 +55,7 @@ class Builder:
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
         self.inputs: list[str] = []
+        self.outputs: list[str] = []
         self.module = "attention"
 
     # ---- declaring
@@ -127,6 +128,7 @@ class Builder:
         return self.op(name, Kind.REDUCE, (x, weight), axes, axes, work=4)
 
     def section(self, layers: sp.Expr, stage_layers: sp.Expr) -> Section:
-        return Section(
-            self.name, self.group, tuple(self.tensors.values()), tuple(self.ops), tuple(self.inputs), layers, stage_layers
+        return Section(  # fmt: skip
+            self.name, self.group, tuple(self.tensors.values()), tuple(self.ops), tuple(self.inputs),
+            tuple(self.outputs), layers, stage_layers,
         )

@@ -41,6 +41,7 @@ def _layer(part: str, name: str, block: Block, phase: str, dimensions: Dimension
 
 def _residual(b: Builder, axes: tuple[Axis, ...]) -> str:
     summed = b.map("residual", (b.input("x", axes), b.input("y", axes)), axes)
+    b.outputs.append(summed)
     return b.norm("norm", summed, axes[-1])
 
 

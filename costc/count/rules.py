@@ -94,7 +94,7 @@ def _work(op: Op) -> Iterator[tuple[str, str, sp.Expr]]:
 def _moved(section: Section, ops: tuple[Op, ...]) -> Iterator[tuple[str, str, sp.Expr]]:
     """Bytes between memory and chip, by what they belong to."""
     inside = {w.tensor for op in ops for w in op.writes}
-    outside = {r.tensor for op in section.ops if op not in ops for r in op.reads}
+    outside = {r.tensor for op in section.ops if op not in ops for r in op.reads} | set(section.outputs)
     read_anywhere = {r.tensor for op in section.ops for r in op.reads}
     accesses: dict[str, list[Read]] = {}
     for op in ops:

@@ -8,6 +8,8 @@ from typing import Protocol
 
 import sympy as sp
 
+from costc.minmax import Max, Min
+
 
 class Block(Protocol):
     """What the model needs of a block: its kind, and building itself (see blocks.base.Block)."""
@@ -59,6 +61,6 @@ class Model:
             for offset, entry in enumerate(run.pattern):
                 if entry[part] == name:
                     before = sp.ceiling((first - start - offset) / sp.Integer(period))
-                    total += run.repeat - sp.Min(sp.Max(before, 0), run.repeat)
+                    total += run.repeat - Min(Max(before, 0), run.repeat)
             start += run.layers
         return total

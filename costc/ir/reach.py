@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from costc import symbols as S
+from costc.minmax import Max, Min
 
 ZERO, ONE = sp.Integer(0), sp.Integer(1)
 
@@ -54,22 +55,22 @@ class Reach:
         """Pairs attended by `seq` tokens after `past` ones: each new token attends itself and what lies before it."""
         if self.window is None:
             return seq * past + _triangle(seq)
-        growing = sp.Max(0, sp.Min(seq, self.window - past))
+        growing = Max(0, Min(seq, self.window - past))
         return growing * past + _triangle(growing) + (seq - growing) * self.window
 
     def context_of(self, seq: sp.Expr, past: sp.Expr) -> sp.Expr:
         """Distinct positions touched, the new ones included."""
-        return past + seq if self.window is None else sp.Min(past, self.window - 1) + seq
+        return past + seq if self.window is None else Min(past, self.window - 1) + seq
 
     def stored(self, tokens: sp.Expr) -> sp.Expr:
         """Positions the cache must keep after `tokens` tokens."""
-        return tokens if self.window is None else sp.Min(tokens, self.window)
+        return tokens if self.window is None else Min(tokens, self.window)
 
     def decode(self, first: sp.Expr, steps: sp.Expr) -> tuple[Segment, ...]:
         """`steps` decode steps, the first of which attends `first` positions, each one more than the last."""
         if self.window is None:
             return (Segment(steps, ONE, first, ONE, first, ONE),)
-        growing = sp.Min(sp.Max(self.window - first + 1, 0), steps)
+        growing = Min(Max(self.window - first + 1, 0), steps)
         return (
             Segment(growing, ONE, first, ONE, first, ONE),
             Segment(steps - growing, ONE, self.window, ZERO, self.window, ZERO),
@@ -84,8 +85,8 @@ class Reach:
         start = Segment(whole, piece, _triangle(piece), piece**2, piece, piece)
         if self.window is None:
             return (start, last)
-        grown = sp.Min(sp.floor(self.window / piece), whole)
-        crossing = sp.Min(whole - grown, sp.ceiling(self.window / piece) - sp.floor(self.window / piece))
+        grown = Min(sp.floor(self.window / piece), whole)
+        crossing = Min(whole - grown, sp.ceiling(self.window / piece) - sp.floor(self.window / piece))
         at = grown * piece
         return (
             Segment(grown, piece, start.pairs, start.pairs_step, start.context, start.context_step),

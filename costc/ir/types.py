@@ -157,6 +157,7 @@ class Section:
         group: operator group under which reports sum its time.
         layers: how many times the block runs in one pass over the model.
         stage_layers: how many of these are on the fullest (the last) pipeline stage.
+        outputs: activations that sections further down read, beside the last one written.
         kernels: names of operators that run as one kernel, in order; set by fusion.
     """
 
@@ -165,6 +166,7 @@ class Section:
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     inputs: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     layers: sp.Expr = ONE
     stage_layers: sp.Expr = ONE
     kernels: tuple[tuple[str, ...], ...] = ()

@@ -7,6 +7,7 @@ import sympy as sp
 from costc.ir.reach import Segment
 from costc.latency.affine import affine
 from costc.latency.roofline import Kernel
+from costc.minmax import Max
 from costc.program import Steps, Turn
 from costc.symbols import seq
 
@@ -18,13 +19,13 @@ def sum_of_max(count: sp.Expr, a: sp.Expr, a_step: sp.Expr, b: sp.Expr, b_step: 
     sum of the positive differences, which lie all before the crossing or all after it.
     """
     if a_step == 0 and b_step == 0:
-        return count * sp.Max(a, b)
+        return count * Max(a, b)
     gap = steps.let(f"{where}.gap", a - b, "s", "computing less moving, at the first position")
     slope = steps.let(f"{where}.slope", a_step - b_step, "s", "and how it changes from position to position")
     turn = steps.let(f"{where}.turn", Turn(gap, slope, count), "1", "positions before the crossing")
     before = steps.let(f"{where}.before", turn * (gap + slope * (turn - 1) / 2), "s", "sum of differences before it")
     whole = steps.let(f"{where}.whole", count * (gap + slope * (count - 1) / 2), "s", "sum of all differences")
-    return count * (b + b_step * (count - 1) / 2) + sp.Max(before, whole - before)
+    return count * (b + b_step * (count - 1) / 2) + Max(before, whole - before)
 
 
 def over_segments(kernel: Kernel, segments: tuple[Segment, ...], batch: sp.Expr, where: str, steps: Steps) -> sp.Expr:

@@ -10,6 +10,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.ir.types import Link
+from costc.minmax import Min
 from costc.place.mesh import Group
 
 
@@ -31,8 +32,8 @@ def all_to_all(byte: sp.Expr, group: Group, copies: sp.Expr) -> tuple[Link, ...]
     """Each device sends each other member its part of `byte` bytes, times the fraction `copies` that is needed there."""
     inside = group.inside
     return (
-        Link("scale_up", byte * copies * (inside - 1), sp.Min(1, inside - 1)),
-        Link("scale_out", byte * copies * (group.size - inside), sp.Min(1, group.size - inside)),
+        Link("scale_up", byte * copies * (inside - 1), Min(1, inside - 1)),
+        Link("scale_out", byte * copies * (group.size - inside), Min(1, group.size - inside)),
     )
 
 

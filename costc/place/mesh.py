@@ -9,6 +9,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.ir.types import ONE, Constraint
+from costc.minmax import Max, Min
 from costc.registry import Registry
 
 #: sizes of the axes of a section (or of the whole model, for constraints), by name
@@ -55,8 +56,8 @@ class Group:
     def inside(self) -> sp.Expr:
         """Members within one scale-up domain."""
         if self.stride == ONE:
-            return sp.Min(self.size, S.domain)
-        return sp.Max(1, sp.Min(self.size, sp.floor(S.domain / self.stride)))
+            return Min(self.size, S.domain)
+        return Max(1, Min(self.size, sp.floor(S.domain / self.stride)))
 
     @property
     def domains(self) -> sp.Expr:

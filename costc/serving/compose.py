@@ -10,11 +10,12 @@ from costc import symbols as S
 from costc.count.rows import CostTable
 from costc.ir.reach import Reach
 from costc.ir.types import Graph
-from costc.place.mesh import Mesh
 from costc.latency.roofline import DP
+from costc.place.mesh import Mesh
 from costc.program import Program, Steps, verify
 from costc.serving import metrics, totals
 from costc.serving.memory import memory
+from costc.serving.operators import operators
 from costc.serving.phases import generation, prefill
 from costc.serving.schedule import schedule
 from costc.serving.sections import sections
@@ -30,8 +31,8 @@ class Lowered:
     model_table: CostTable
 
 
-def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh) -> Program:
-    """The program of a model from its two phases."""
+def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool = False) -> Program:
+    """The program of a model from its two phases; with `detail`, outputs for every operator too."""
     steps = Steps()
     plan = schedule(steps)
     bindings: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(v) for s, v in before.graph.bindings}
@@ -54,6 +55,8 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh) -> Program:
         flop = totals.flop(lowered.table, run, bindings, phase, steps)
         byte = totals.byte(lowered.table, run, bindings, phase, steps)
         metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)
+        if detail:
+            operators(phase, lowered.table, time, run, bindings, out)
     valid = tuple(c.expr.xreplace(bindings) for c in before.graph.constraints)
     known = {s.symbol for s in steps.steps}
     free = {s for step in steps.steps for s in step.expr.free_symbols} - known

@@ -15,6 +15,7 @@ from costc import symbols as S
 from costc.count import footprint
 from costc.ir.types import Graph
 from costc.latency.roofline import DP
+from costc.minmax import Max, Min
 from costc.program import Steps
 from costc.serving.schedule import Schedule
 from costc.serving.sections import Bindings
@@ -41,20 +42,20 @@ def memory(graphs: tuple[Graph, Graph], bindings: Bindings, plan: Schedule, step
     sequence = let("memory.kv_per_sequence", sequence, "B", "cache of one sequence at its full length, on a device")
     kv = let("memory.kv", plan.sequences * sequence, "B", "cache of the rank's sequences")
     fixed, growing = _activation(before, after, bindings, steps)
-    activation = let("memory.activation", sp.Max(fixed, plan.sequences * growing), "B", "largest activations of a step")
+    activation = let("memory.activation", Max(fixed, plan.sequences * growing), "B", "largest activations of a step")
     limit = let("memory.limit", S.memory_byte * S.memory_utilization, "B", "what the engine may use")
     total = let("memory.total", weights + kv + activation + S.framework_byte, "B", "all parts")
     left = let("memory.left", limit - weights - S.framework_byte, "B", "left for cache and activations")
     # whichever peak is larger must fit beside the cache
-    most = sp.Min((left - fixed) / sequence, left / (sequence + growing))
-    most = let("memory.max_batch", DP * sp.Max(0, sp.floor(most)), "1", "most sequences that fit")
+    most = Min((left - fixed) / sequence, left / (sequence + growing))
+    most = let("memory.max_batch", DP * Max(0, sp.floor(most)), "1", "most sequences that fit")
     return Memory(weights, kv, activation, total, limit, most)
 
 
 def _activation(before: Graph, after: Graph, bindings: Bindings, steps: Steps) -> tuple[sp.Expr, sp.Expr]:
     """(peak of a full prefill step, peak of a decode step per sequence)."""
     from_one = {S.batch: DP, S.seq: S.max_num_batched_tokens}
-    longest = sp.Max(S.max_num_batched_tokens, S.isl)
+    longest = Max(S.max_num_batched_tokens, S.isl)
     per_sequence = {S.batch: DP, S.seq: sp.Integer(1)}
     peaks = []
     for graph, at, context in ((before, from_one, longest), (after, per_sequence, S.isl + S.osl)):
@@ -73,4 +74,4 @@ def largest(candidates: list[sp.Expr]) -> sp.Expr:
     """The maximum of positive sums, without those that another one exceeds term by term."""
     terms = [sp.expand(c).as_coefficients_dict() for c in dict.fromkeys(candidates)]
     kept = [t for t in terms if not any(o is not t and all(o[m] >= c for m, c in t.items()) for o in terms)]
-    return sp.Max(*(sp.Add(*(m * c for m, c in t.items())) for t in kept or terms[:1]), evaluate=len(kept) < 2)
+    return Max(*(sp.Add(*(m * c for m, c in t.items())) for t in kept or terms[:1]), evaluate=len(kept) < 2)

@@ -39,6 +39,10 @@ class Outputs:
         self.found.append(Output(name, symbol.name, unit, meaning))
         return symbol
 
+    def force(self, name: str, expr: sp.Expr, unit: str, meaning: str) -> None:
+        """A result under this very name, also where another step has the same value."""
+        self.found.append(Output(name, self.steps.fresh(name, expr, unit, meaning).name, unit, meaning))
+
     def publish(self, name: str, symbol: sp.Symbol, unit: str, meaning: str) -> sp.Symbol:
         """A result that is a step already."""
         self.found.append(Output(name, symbol.name, unit, meaning))

@@ -15,6 +15,7 @@ import sympy as sp
 from costc import symbols as S
 from costc.latency.positions import over_segments
 from costc.latency.roofline import TOKENS, Kernel
+from costc.minmax import Max
 from costc.program import Steps
 from costc.serving.schedule import Schedule
 from costc.serving.sections import SectionCost
@@ -28,6 +29,7 @@ class SectionTime:
     """Seconds of one layer of a section over a phase; `bubble` is its part of one full prefill step."""
 
     cost: SectionCost
+    kernels: tuple[sp.Expr, ...]
     work: sp.Expr
     link: sp.Expr
     bubble: sp.Expr = ZERO
@@ -35,8 +37,10 @@ class SectionTime:
 
 @dataclass(frozen=True)
 class Phase:
-    """Seconds of a phase: by group along the chain, their sum `chain`, and the time `total` that the phase takes."""
+    """Seconds of a phase: by kernel (all its layers) and by group along the chain, their sum `chain`, and the time `total`
+    that the phase takes."""
 
+    kernels: dict[tuple[str, str], sp.Expr]
     groups: dict[str, sp.Expr]
     chain: sp.Expr
     total: sp.Expr
@@ -50,7 +54,7 @@ def prefill(costs: tuple[SectionCost, ...], plan: Schedule, steps: Steps) -> Pha
     groups, chain, stage = _sums("prefill", times, plan.prefill_steps, once, steps)
     bubble = sp.Add(*((t.cost.layers - t.cost.stage_layers) * t.bubble for t in times))
     bubble = steps.let("prefill.bubble", bubble + once, "s", "a full step in the stages other than the fullest, and its passing on")
-    return Phase(groups, chain, steps.let("prefill.time", stage + bubble, "s", "prefill of the whole batch"))
+    return Phase(_by_kernel(times), groups, chain, steps.let("prefill.time", stage + bubble, "s", "prefill of the whole batch"))
 
 
 def generation(costs: tuple[SectionCost, ...], plan: Schedule, steps: Steps) -> Phase:
@@ -59,8 +63,14 @@ def generation(costs: tuple[SectionCost, ...], plan: Schedule, steps: Steps) -> 
     sends = _sends(costs)
     passed = plan.decode_steps * (sends[0] + plan.decode_sequences * sends[1])
     groups, chain, stage = _sums("generation", times, plan.decode_steps, passed, steps)
-    total = steps.let("generation.time", sp.Max(chain, plan.decode_rounds * stage), "s", "all decode steps")
-    return Phase(groups, chain, total)
+    total = steps.let("generation.time", Max(chain, plan.decode_rounds * stage), "s", "all decode steps")
+    return Phase(_by_kernel(times), groups, chain, total)
+
+
+def _by_kernel(times: tuple[SectionTime, ...]) -> dict[tuple[str, str], sp.Expr]:
+    return {
+        (t.cost.name, k.name): t.cost.layers * time for t in times for k, time in zip(t.cost.kernels, t.kernels, strict=True)
+    }  # fmt: skip
 
 
 def _sends(costs: tuple[SectionCost, ...]) -> tuple[sp.Expr, sp.Expr]:
@@ -87,39 +97,44 @@ def _sums(phase: str, times: tuple[SectionTime, ...], count: sp.Expr, sends: sp.
 
 
 def _prefill_section(cost: SectionCost, plan: Schedule, steps: Steps) -> SectionTime:
-    work = bubble = ZERO
+    bubble = ZERO
+    each = []
     for kernel in cost.kernels:
         name = f"prefill.{cost.name}.{kernel.name}"
         timed = _prefill_pieces if kernel.reach else _prefill_rows if kernel.per_sequence else _prefill_steps
         time, step = timed(kernel, plan, name, steps)
-        work += steps.let(f"{name}.time", time, "s", "all prefill steps of one layer")
+        each.append(steps.let(f"{name}.time", time, "s", "all prefill steps of one layer"))
         bubble += step
     rows = plan.sequences if cost.per_sequence else plan.tokens
     link = plan.prefill_steps * cost.hops + rows * cost.per_token
     bubble += cost.hops + plan.step_tokens * cost.per_token + cost.launches * S.launch_latency
-    return _named("prefill", cost, work, link, bubble, steps)
+    return _named("prefill", cost, tuple(each), sp.Add(*each), link, bubble, steps)
 
 
 def _generation_section(cost: SectionCost, plan: Schedule, steps: Steps) -> SectionTime:
     attended = step = ZERO
+    each = []
     for kernel in cost.kernels:
         name = f"generation.{cost.name}.{kernel.name}"
         if kernel.reach:
             segments = kernel.reach.decode(S.isl + 1, plan.decode_steps)
             time = over_segments(kernel, segments, plan.decode_sequences, name, steps)
-            attended += steps.let(f"{name}.time", time, "s", "all decode steps of one layer")
+            each.append(steps.let(f"{name}.time", time, "s", "all decode steps of one layer"))
+            attended += each[-1]
         else:
             time = _slower(kernel, plan.decode_sequences, name, steps)
-            step += steps.let(f"{name}.step", time, "s", "one decode step of one layer")
+            one = steps.let(f"{name}.step", time, "s", "one decode step of one layer")
+            each.append(plan.decode_steps * one)
+            step += one
     work = attended + plan.decode_steps * step
     link = plan.decode_steps * (cost.hops + plan.decode_sequences * cost.per_token)
-    return _named("generation", cost, work, link, ZERO, steps)
+    return _named("generation", cost, tuple(each), work, link, ZERO, steps)
 
 
-def _named(phase: str, cost: SectionCost, work: sp.Expr, link: sp.Expr, bubble: sp.Expr, steps: Steps) -> SectionTime:
+def _named(phase: str, cost: SectionCost, kernels: tuple[sp.Expr, ...], work: sp.Expr, link: sp.Expr, bubble: sp.Expr, steps: Steps) -> SectionTime:
     work = steps.let(f"{phase}.{cost.name}.work", work, "s", "kernels of one layer")
     link = steps.let(f"{phase}.{cost.name}.link", link, "s", "collectives of one layer") if cost.per_token != 0 else ZERO
-    return SectionTime(cost, work, link, bubble)
+    return SectionTime(cost, kernels, work, link, bubble)
 
 
 def _prefill_steps(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> tuple[sp.Expr, sp.Expr]:
@@ -148,13 +163,13 @@ def _prefill_pieces(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> 
     last = S.isl - plan.piece
     at = {S.seq: plan.piece, law.pairs: law.pairs_of(plan.piece, last), law.context: law.context_of(plan.piece, last)}
     compute, move = (kernel.for_batch(e, prompts).xreplace(at) for e in (kernel.compute, kernel.move))
-    return total, sp.Max(compute, move)
+    return total, Max(compute, move)
 
 
 def _slower(kernel: Kernel, tokens: sp.Expr, where: str, steps: Steps) -> sp.Expr:
     """The roofline: the longer of computing and moving."""
     compute, move = (_name_touched(e, where, steps) for e in kernel.at(tokens))
-    return sp.Max(compute, move) if compute != 0 else move
+    return Max(compute, move) if compute != 0 else move
 
 
 def _name_touched(expr: sp.Expr, where: str, steps: Steps) -> sp.Expr:

@@ -13,6 +13,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.latency.roofline import DP
+from costc.minmax import Min
 from costc.program import Steps
 
 
@@ -39,7 +40,7 @@ def schedule(steps: Steps) -> Schedule:
     sequences = let("schedule.sequences", sp.ceiling(S.batch / DP), "1", "sequences of the fullest rank")
     micro = let("schedule.decode_sequences", sp.ceiling(sequences / S.microbatches), "1", "sequences of a micro-batch")
     tokens = let("schedule.prefill_tokens", sequences * S.isl, "1", "prompt tokens of the rank")
-    step = let("schedule.step_tokens", sp.Min(S.max_num_batched_tokens, micro * S.isl), "1", "tokens of a full prefill step")
+    step = let("schedule.step_tokens", Min(S.max_num_batched_tokens, micro * S.isl), "1", "tokens of a full prefill step")
     ratio = let("schedule.prefill_ratio", tokens / step, "1", "prefill steps, before rounding")
     whole = let("schedule.whole_steps", sp.floor(ratio), "1", "full prefill steps")
     total = let("schedule.prefill_steps", sp.ceiling(ratio), "1", "prefill steps")
@@ -53,6 +54,6 @@ def schedule(steps: Steps) -> Schedule:
         let("schedule.rest_steps", total - whole, "1", "1 where a shorter step is left over"),
         let("schedule.rest_tokens", tokens - whole * step, "1", "tokens of the shorter step"),
         total,
-        let("schedule.piece", sp.Min(step, S.isl), "1", "tokens of a prompt that one step attends at most"),
+        let("schedule.piece", Min(step, S.isl), "1", "tokens of a prompt that one step attends at most"),
         let("schedule.decode_steps", S.osl - 1, "1", "decode steps: prefill yields the first token"),
     )

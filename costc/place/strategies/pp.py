@@ -11,6 +11,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.ir.types import Constraint
+from costc.minmax import Max
 from costc.place.mesh import STRATEGIES, Sizes, Strategy
 
 
@@ -20,7 +21,7 @@ def _cuts(sizes: Sizes) -> Mapping[str, sp.Expr]:
 
 def _constraints(sizes: Sizes) -> tuple[Constraint, ...]:
     layers = sizes["layer"]
-    return (Constraint(sp.Max(0, S.pp - layers), f"pp {{pp}} is more than the {{{layers}}} layers"),)
+    return (Constraint(Max(0, S.pp - layers), f"pp {{pp}} is more than the {{{layers}}} layers"),)
 
 
 STRATEGIES.add("pp", Strategy("pp", "pipeline parallelism", S.pp, _cuts, place=2, constraints=_constraints))

@@ -1,0 +1,7 @@
+"""`python -m costc`."""
+
+import sys
+
+from costc.cli import main
+
+sys.exit(main())

@@ -1,0 +1,180 @@
+"""The command line. Imports what a command needs only when it runs, so that `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from costc.errors import CostcError
+
+app = typer.Typer(name="costc", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
+                  help="A compiler for the cost of LLM inference: specs in; formulas, evaluators and reports out.")  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="print JSON")]
+Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
+Beside = Annotated[Path | None, typer.Option("--specs", help="folder with your own models/, hardware/, ...")]
+ModelName = Annotated[str, typer.Argument(help="model name, alias or spec file")]
+
+
+class Kind(str, Enum):
+    """What `list` lists."""
+
+    models = "models"
+    hardware = "hardware"
+    quantization = "quantization"
+
+
+class PhaseName(str, Enum):
+    """A phase that `show` shows."""
+
+    prefill = "prefill"
+    decode = "decode"
+
+
+@app.command("compile")
+def compile_(
+    study: Annotated[Path, typer.Argument(help="study spec, e.g. specs/deepseek_r1.yaml")],
+    out: Annotated[Path, typer.Option(help="folder in which generated/ and reports/ lie")] = Path(),
+    check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 when generated/ or reports/ are stale")] = False,
+) -> None:
+    """Compile a study: formulas and evaluators into generated/, the report into reports/."""
+    from costc.api import compile_study
+
+    outcome = compile_study(study, out, check=check)
+    for line in outcome.lines:
+        print(line)
+    raise typer.Exit(outcome.code)
+
+
+@app.command("eval")
+def eval_(
+    model: ModelName,
+    hardware: Annotated[str, typer.Option(help="device name, alias or spec file")],
+    quantization: Annotated[str | None, typer.Option(help="scheme; default: as the model is published")] = None,
+    batch: Annotated[int, typer.Option(help="sequences served together by the replica")] = 1,
+    isl: Annotated[int, typer.Option(help="input tokens of a request")] = 2048,
+    osl: Annotated[int, typer.Option(help="output tokens of a request")] = 512,
+    tp: Annotated[int, typer.Option(help="tensor-parallel degree")] = 1,
+    pp: Annotated[int, typer.Option(help="pipeline stages")] = 1,
+    ep: Annotated[int, typer.Option(help="expert-parallel degree")] = 1,
+    dp: Annotated[int, typer.Option(help="attention data-parallel degree")] = 1,
+    microbatches: Annotated[int | None, typer.Option(help="pipeline micro-batches; default: pp")] = None,
+    max_num_batched_tokens: Annotated[int | None, typer.Option(help="tokens of a prefill step; default: the engine's")] = None,
+    efficiency: Annotated[str, typer.Option(help="ideal, a number up to 1, or a profile")] = "uniform",
+    kv_cache_dtype: Annotated[str | None, typer.Option(help="format of the KV cache; default: the scheme's")] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="print the table of operators too")] = False,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    specs: Beside = None,
+) -> None:
+    """Evaluate one point: latency, throughput, memory, cost."""
+    from costc import results, tables
+    from costc.api import load
+
+    compiled = load(model, specs)
+    given: dict[str, Any] = {"batch": batch, "isl": isl, "osl": osl, "tp": tp, "pp": pp, "ep": ep, "dp": dp,
+                             "efficiency": efficiency, "kv_cache_dtype": kv_cache_dtype}  # fmt: skip
+    given |= {k: v for k, v in {"microbatches": microbatches, "max_num_batched_tokens": max_num_batched_tokens}.items() if v is not None}
+    found = results.result(compiled, hardware, quantization, **given)
+    frames = {}
+    if debug:
+        operators = results.operators(compiled, hardware, quantization, **given)
+        frames = {"operators": operators, "summary": results.summary(operators)}
+    tables.print_result(found, frames, as_json, as_csv)
+
+
+@app.command()
+def sweep(
+    model: ModelName,
+    hardware: Annotated[str, typer.Option(help="devices, separated by commas")],
+    quantization: Annotated[str | None, typer.Option(help="schemes")] = None,
+    batch: Annotated[str, typer.Option(help="batches")] = "1,2,4,8,16,32,64,128",
+    isl: Annotated[str, typer.Option(help="input lengths")] = "2048",
+    osl: Annotated[str, typer.Option(help="output lengths")] = "512",
+    tp: Annotated[str, typer.Option(help="tensor-parallel degrees")] = "1",
+    pp: Annotated[str, typer.Option(help="pipeline stages")] = "1",
+    ep: Annotated[str, typer.Option(help="expert-parallel degrees")] = "1",
+    dp: Annotated[str, typer.Option(help="attention data-parallel degrees")] = "1",
+    efficiency: Annotated[str, typer.Option(help="ideal, numbers up to 1, or profiles")] = "uniform",
+    sort: Annotated[str | None, typer.Option(help="column to sort by")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="show points that do not fit, too")] = False,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    specs: Beside = None,
+) -> None:
+    """Evaluate the product of all values given; values are separated by commas."""
+    from costc import tables
+    from costc.api import load
+
+    compiled = load(model, specs)
+    columns: dict[str, Any] = {"hardware": _words(hardware), "efficiency": _words(efficiency)}
+    columns["quantization"] = _words(quantization) if quantization else [compiled.model.quantization]
+    for name, text in {"batch": batch, "isl": isl, "osl": osl, "tp": tp, "pp": pp, "ep": ep, "dp": dp}.items():
+        columns[name] = _numbers(name, text)
+    frame, invalid = compiled.sweep(**columns)
+    tables.print_sweep(frame, invalid, sort, all_, as_json, as_csv)
+
+
+@app.command()
+def formulas(
+    model: ModelName,
+    name: Annotated[str | None, typer.Argument(help="formula, e.g. decode.flop; without it, all names")] = None,
+    general: Annotated[bool, typer.Option("--general", help="keep the model's dimensions as symbols")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="print LaTeX")] = False,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    specs: Beside = None,
+) -> None:
+    """Print a closed form and its symbols, or the names of all formulas."""
+    from costc import tables
+    from costc.api import load
+
+    tables.print_formula(load(model, specs), name, general, latex, as_json, as_csv)
+
+
+@app.command()
+def show(
+    model: ModelName,
+    phase: Annotated[PhaseName, typer.Option(help="prefill or decode")] = PhaseName.decode,
+    specs: Beside = None,
+) -> None:
+    """Show the operators of a phase, as placed and fused."""
+    from costc.api import load
+
+    print(load(model, specs).show(phase.value))
+
+
+@app.command("list")
+def list_(kind: Annotated[Kind, typer.Argument()], as_json: Json = False, as_csv: Csv = False, specs: Beside = None) -> None:
+    """List models, hardware or quantization schemes."""
+    from costc import tables
+    from costc.api import listing
+
+    tables.print_rows(listing(kind.value, specs), as_json, as_csv)
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    words = _words(text)
+    if not words or not all(word.lstrip("-").isdigit() for word in words):
+        raise CostcError(f"--{name} takes whole numbers separated by commas, not {text!r}")
+    return [int(word) for word in words]
+
+
+def main() -> int:
+    """Run the command line; a user's mistake prints one line and exits with 2."""
+    try:
+        app()
+    except CostcError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        sys.stderr.close()
+    return 0

@@ -1,0 +1,54 @@
+"""Outputs per operator: what each kernel and collective computes, moves, sends and takes, over a phase."""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from costc import symbols as S
+from costc.count.rows import LINKS, MEMORY, CostTable
+from costc.latency.roofline import second_per_byte
+from costc.serving.metrics import Outputs
+from costc.serving.phases import Phase
+from costc.serving.sections import Bindings
+from costc.serving.totals import Run, over_run
+
+#: the columns of an operator's row, with their units
+COLUMNS = {"flop": "FLOP", "memory_byte": "B", "link_byte": "B", "compute_time": "s", "memory_time": "s", "link_time": "s", "time": "s"}
+
+
+def operators(phase: str, table: CostTable, time: Phase, run: Run, bindings: Bindings, out: Outputs) -> None:
+    """Add outputs 'operator.<phase>.<section>.<kernel>.<column>', of one rank and all layers."""
+    for section, rows in table.group_by("section").items():
+        for kernel, own in rows.group_by("kernel").items():
+            where = f"operator.{phase}.{section}.{kernel}"
+
+            def total(part: CostTable, column: str, where: str = where) -> sp.Expr:
+                return over_run(part.total().xreplace(bindings), run, f"{where}.{column}", out.steps)
+
+            flop = {m: total(t, "flop") for m, t in own.where(resource="flop").group_by("module").items()}
+            moved = total(own.where(resource=MEMORY), "byte")
+            columns = {
+                "flop": sp.Add(*flop.values()),
+                "memory_byte": moved,
+                "link_byte": total(own.where(resource=LINKS), "link_byte"),
+                "compute_time": sp.Add(*(f / (S.peak(m) * S.compute_efficiency) for m, f in flop.items())),
+                "memory_time": moved * second_per_byte(out.steps),
+                "link_time": _link_time(own, run, bindings, where, out),
+            }
+            columns["time"] = time.kernels.get((section, kernel), sp.Integer(0)) + columns["link_time"]
+            for column, expr in columns.items():
+                out.force(f"{where}.{column}", expr, COLUMNS[column], column)
+
+
+def _link_time(own: CostTable, run: Run, bindings: Bindings, where: str, out: Outputs) -> sp.Expr:
+    """Hops of every step, and bytes."""
+    rates = {
+        "scale_up": (S.scale_up_latency, S.scale_up_bandwidth),
+        "scale_out": (S.scale_out_latency, S.scale_out_bandwidth),
+    }
+    found = sp.Integer(0)
+    for link, (latency, bandwidth) in rates.items():
+        hops = own.where(resource=f"{link}_hops").total().xreplace(bindings) * run.head[0]
+        byte = over_run(own.where(resource=f"{link}_byte").total().xreplace(bindings), run, f"{where}.{link}_byte", out.steps)
+        found += hops * latency + byte / (bandwidth * S.link_efficiency)
+    return found

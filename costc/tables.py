@@ -1,0 +1,161 @@
+"""Printing results: rich tables for people, JSON and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import sys
+from typing import TYPE_CHECKING, Any
+
+from costc.errors import CostcError, not_among
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from costc.api import CostModel
+
+SWEEP_COLUMNS = (
+    "hardware", "quantization", "efficiency", "tp", "pp", "ep", "dp", "batch", "isl", "osl", "devices", "ttft", "tpot", "e2el",
+    "throughput_per_device", "throughput_per_user", "memory_total", "fits", "cost_per_million_tokens",
+)  # fmt: skip
+SCALES = {"B": (1e9, "GB"), "s": (1.0, "s"), "FLOP": (1e12, "TFLOP")}
+
+
+def clean(value: Any) -> Any:
+    """JSON-ready: NaN and infinity become null, numpy numbers plain ones."""
+    if isinstance(value, dict):
+        return {k: clean(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [clean(v) for v in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, which has no NaN."""
+    print(json.dumps(clean(value), indent=2, allow_nan=False))
+
+
+def print_rows(rows: list[dict[str, Any]], as_json: bool, as_csv: bool, title: str = "") -> None:
+    """Print rows of equal keys."""
+    if as_json:
+        print_json(rows)
+    elif as_csv:
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({k: "" if v is None else v for k, v in clean(row).items()} for row in rows)
+        print(buffer.getvalue(), end="")
+    else:
+        _table(rows, title)
+
+
+def _table(rows: list[dict[str, Any]], title: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left", header_style="bold")
+    for name in rows[0] if rows else []:
+        numeric = all(isinstance(r[name], (int, float)) or r[name] is None for r in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(v) for v in clean(row).values()))
+    # a pipe has no width of its own: give it room rather than fold figures
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.0f}" if value == int(value) and abs(value) < 1e12 else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def print_result(found: dict[str, Any], frames: dict[str, pd.DataFrame], as_json: bool, as_csv: bool) -> None:
+    """Print one evaluated point, with its operator tables where there are any."""
+    if as_json:
+        print_json(found | {name: frame.to_dict("records") for name, frame in frames.items()})
+        return
+    flat = _flat(found)
+    if as_csv:
+        print_rows([dict(flat)], False, True)
+    else:
+        print_rows([{"quantity": k, "value": _readable(k, v)} for k, v in flat if k != "notes"], False, False)
+    for name, frame in frames.items():
+        print_rows(frame.to_dict("records"), False, as_csv, name)
+    for note in found["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+
+
+def _flat(found: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for key, value in found.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{prefix}{key}.")
+        elif not isinstance(value, list):
+            rows.append((f"{prefix}{key}", value))
+    return rows
+
+
+def _readable(key: str, value: Any) -> str:
+    """A figure with the unit that suits it."""
+    if not isinstance(value, float):
+        return _cell(value)
+    for ending, (scale, unit) in {"byte": (1e9, "GB"), "flop": (1e12, "TFLOP")}.items():
+        if key.endswith(ending):
+            return f"{value / scale:,.6g} {unit}"
+    if key.startswith("memory."):
+        return f"{value / 1e9:,.4g} GB"
+    if key in ("ttft", "tpot", "e2el"):
+        return f"{value * 1e3:,.5g} ms"
+    if key.startswith("cost"):
+        return f"{value:,.4g} USD"
+    if "throughput" in key:
+        return f"{value:,.5g} /s"
+    return f"{value:,.4g} J" if key.startswith("energy") else _cell(value)
+
+
+def print_sweep(frame: pd.DataFrame, invalid: int, sort: str | None, everything: bool, as_json: bool, as_csv: bool) -> None:
+    """Print a sweep; says on stderr how many points were left out."""
+    if sort and sort not in frame:
+        raise CostcError(not_among("column", sort, list(frame.columns)))
+    unfit = int((frame["fits"] == 0).sum())
+    shown = frame if everything or as_json or as_csv else frame[frame["fits"] == 1]
+    shown = shown.sort_values(sort, kind="stable") if sort else shown
+    machine = as_json or as_csv
+    rows = (shown if machine else shown[list(SWEEP_COLUMNS)]).to_dict("records")
+    for row in rows:
+        row["fits"] = bool(row["fits"])
+    print_rows(rows, as_json, as_csv)
+    if invalid:
+        print(f"{invalid} points have a degree that the model cannot take, and were left out", file=sys.stderr)
+    if unfit and not machine:
+        print(f"{unfit} points do not fit in memory" + ("" if everything else "; --all shows them"), file=sys.stderr)
+
+
+def print_formula(model: CostModel, name: str | None, general: bool, latex: bool, as_json: bool, as_csv: bool) -> None:
+    """Print a formula with its symbols, or all names."""
+    import sympy as sp
+
+    from costc.api import symbol_table
+
+    known = model.formulas()
+    if name is None:
+        print_rows([{"name": n, "unit": u, "meaning": m} for n, (u, m) in known.items()], as_json, as_csv)
+        return
+    expr = model.formula(name, bound=not general)
+    unit, meaning = known.get(name) or known[name.replace(".", "_")]
+    symbols = [{"symbol": n, "latex": t, "unit": u, "meaning": m} for n, t, u, m in symbol_table(expr)]
+    if as_json:
+        print_json({"name": name, "unit": unit, "meaning": meaning, "expression": str(expr), "latex": sp.latex(expr), "symbols": symbols})
+    elif as_csv:
+        print_rows(symbols, False, True)
+    else:
+        print(f"{name} [{unit}]: {meaning}\n\n{sp.latex(expr) if latex else expr}\n")
+        print_rows([{k: r[k] for k in ("symbol", "unit", "meaning")} for r in symbols], False, False)

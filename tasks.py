@@ -1,0 +1,56 @@
+"""The task runner: `python3 tasks.py TASK`. Needs Python 3.11+ and nothing else; it makes its own environment."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+LOCK = ROOT / "requirements.lock"
+
+#: one line a task: commands that run one after another
+TASKS = {
+    "compile": ["costc compile specs/deepseek_r1.yaml"],
+    "test": ["pytest"],
+    "check": ["ruff check .", "ruff format --check .", "mypy", "lint-imports", "costc compile specs/deepseek_r1.yaml --check"],
+    "fix": ["ruff check --fix .", "ruff format ."],
+    "golden": ["costc compile specs/deepseek_r1.yaml", "pytest tests/golden tests/errors --update-golden"],
+    "bench": ["python -m tests.bench"],
+    "lock": ["pip-compile -q --extra dev --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-options --no-header --output-file requirements.lock pyproject.toml"],
+}
+
+
+def environment() -> None:
+    """Make .venv from the lock file, once for each state of the lock and of pyproject.toml."""
+    stamp = VENV / "stamp"
+    state = hashlib.sha256(LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    if stamp.exists() and stamp.read_text() == state:
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
+    pip = [str(BIN / "python"), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--require-hashes", "-r", str(LOCK)], check=True)
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
+    stamp.write_text(state)
+
+
+def main(arguments: list[str]) -> int:
+    """Run a task; further words go to its last command."""
+    if not arguments or arguments[0] not in TASKS:
+        print(f"usage: python3 tasks.py {{{','.join(TASKS)}}} [words for the command]", file=sys.stderr)
+        return 2
+    environment()
+    commands = TASKS[arguments[0]]
+    path = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    for place, command in enumerate(commands):
+        words = [*command.split(), *(arguments[1:] if place == len(commands) - 1 else [])]
+        code = subprocess.run([str(BIN / words[0]), *words[1:]], cwd=ROOT, env=path, check=False).returncode
+        if code:
+            return code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
