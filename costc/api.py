@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from itertools import product
@@ -42,6 +42,8 @@ from costc.symbols import VARS
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from costc.report.compile import Outcome
 
 PHASES = ("prefill", "decode")
 WORKLOAD = ("batch", "isl", "osl", "microbatches", "max_num_batched_tokens")
@@ -128,6 +130,11 @@ class CostModel:
         found = of_phase(self.lowered["prefill"].table, reaches, "prefill")
         found |= of_phase(self.lowered["decode"].table, reaches, "decode")
         return found | of_phase(self.lowered["decode"].table, reaches, "generation")
+
+    @property
+    def formula_list(self) -> list[Formula]:
+        """The formulas of the counts."""
+        return list(self._formulas.values())
 
     def formulas(self) -> dict[str, tuple[str, str]]:
         """Names of all formulas, with unit and meaning."""
@@ -354,8 +361,15 @@ def symbol_table(expr: sp.Expr) -> list[tuple[str, str, str, str]]:
     return [(v.name, v.tex, v.unit, v.meaning) for v in VARS.values() if v.symbol in expr.free_symbols]
 
 
-def compile_study(path: str | Path, out: str | Path = ".", check: bool = False) -> Any:
-    """Compile a study: write generated/<study>/ and reports/<study>.md under `out`. See report.compile."""
+def compile_study(path: str | Path, out: str | Path = ".", check: bool = False, say: Callable[[str], None] = lambda text: None) -> Outcome:
+    """Compile a study: write generated/<study>/ and reports/<study>.md under `out`.
+
+    Args:
+        check: write nothing; the outcome's code is 1 where what lies there is stale.
+        say: called with a line about each stage.
+    Raises:
+        CostcError: a mistake in a spec; nothing is written.
+    """
     from costc.report.compile import compile_study as run
 
-    return run(Path(path), Path(out), check, CostModel)
+    return run(Path(path), Path(out), check, CostModel, say)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
@@ -44,7 +46,8 @@ def compile_(
     """Compile a study: formulas and evaluators into generated/, the report into reports/."""
     from costc.api import compile_study
 
-    outcome = compile_study(study, out, check=check)
+    with _progress() as say:
+        outcome = compile_study(study, out, check=check, say=say)
     for line in outcome.lines:
         print(line)
     raise typer.Exit(outcome.code)
@@ -155,6 +158,18 @@ def list_(kind: Annotated[Kind, typer.Argument()], as_json: Json = False, as_csv
     from costc.api import listing
 
     tables.print_rows(listing(kind.value, specs), as_json, as_csv)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line on stderr that says what is being done, where somebody looks."""
+    if not sys.stderr.isatty():
+        yield lambda text: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status("reading specs") as status:
+        yield status.update
 
 
 def _words(text: str) -> list[str]:

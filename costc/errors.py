@@ -6,7 +6,8 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-SHOWN = 12
+#: allowed words that a message lists, and letters of a wrong word that it looks at
+SHOWN, MAX_WORD = 12, 60
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,13 @@ class DegreeError(CostcError):
 
 def nearest(word: object, allowed: Iterable[str]) -> str | None:
     """The allowed word that `word` most resembles, or None."""
-    found = difflib.get_close_matches(str(word).lower(), list(allowed), n=1, cutoff=0.5)
-    return found[0] if found else None
+    words = {w.lower(): w for w in sorted(allowed, reverse=True)}
+    given = str(word).lower()[:MAX_WORD]
+    if given in words:
+        return words[given]
+    longer = [w for w in sorted(words) if given and w.startswith(given)]
+    found = longer[:1] or difflib.get_close_matches(given, list(words), n=1, cutoff=0.5)
+    return words[found[0]] if found else None
 
 
 def not_among(what: str, word: object, allowed: Iterable[str]) -> str:
@@ -49,4 +55,6 @@ def not_among(what: str, word: object, allowed: Iterable[str]) -> str:
     listed = ", ".join(words[:SHOWN]) + (f", ... ({len(words)} in all)" if len(words) > SHOWN else "")
     close = nearest(word, words)
     hint = f"; did you mean {close!r}?" if close else ""
-    return f"unknown {what} {str(word)!r}; allowed: {listed or 'none'}{hint}"
+    text = str(word)
+    said = repr(text if len(text) <= MAX_WORD else f"{text[:MAX_WORD]}...")
+    return f"unknown {what} {said}; allowed: {listed or 'none'}{hint}"

@@ -12,6 +12,8 @@ import re
 
 import sympy as sp
 
+from costc.errors import nearest
+
 Dimension = dict[str, int]
 
 _PREFIX = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
@@ -43,16 +45,17 @@ def parse(text: object, unit: str) -> float:
     Raises:
         ValueError: not a finite number with a unit of that dimension; the message says which are.
     """
-    allowed = sorted({u for u, (_, base) in UNITS.items() if base == unit and u})
+    allowed = [u for u, (_, base) in UNITS.items() if base == unit and u]
     number = str(text) if isinstance(text, (int, float)) and not isinstance(text, bool) else text
     match = _QUANTITY.fullmatch(number) if isinstance(number, str) else None
-    wanted = f"a number with a unit of {unit} ({', '.join(allowed)})" if unit != "1" else "a plain number"
+    wanted = f"a number with a unit: {', '.join(allowed)}" if unit != "1" else "a plain number"
     if not match:
         raise ValueError(f"{text!r} is not {wanted}")
     value, name = float(match[1]), match[2]
     if name not in UNITS or UNITS[name][1] != unit:
         said = f"unit {name!r}" if name else "no unit"
-        raise ValueError(f"{text!r} has {said}; expected {wanted}")
+        close = nearest(name, allowed) if name else None
+        raise ValueError(f"{text!r} has {said}; expected {wanted}" + (f"; did you mean {close!r}?" if close else ""))
     result = value * UNITS[name][0]
     if not math.isfinite(result):
         raise ValueError(f"{text!r} is not finite")
@@ -90,10 +93,10 @@ def dimension_of(expr: sp.Expr, unit_of: dict[sp.Symbol, str]) -> Dimension | No
                 total[base] = total.get(base, 0) + power
         return {base: power for base, power in total.items() if power}
     if expr.is_Pow:
-        base = dimension_of(expr.base, unit_of) or {}
-        if base and not expr.exp.is_Integer:
+        found = dimension_of(expr.base, unit_of) or {}
+        if found and not expr.exp.is_Integer:
             raise UnitError(f"power of a quantity with unit: {expr}")
-        return {b: p * int(expr.exp) for b, p in base.items()} if base else {}
+        return {base: power * int(expr.exp) for base, power in found.items()} if found else {}
     return _alike(expr, unit_of)
 
 

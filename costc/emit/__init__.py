@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import sympy as sp
 
+from costc.emit.formulas import Formula
 from costc.program import Program
 from costc.registry import Registry
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a target is given: the program, the formulas of the counts, and where they came from."""
+    """What a target is given: the program, the formulas of the counts with the model's dimensions, and the spec's digest."""
 
     program: Program
     title: str
     digest: str
-    formulas: tuple[tuple[str, sp.Expr, str, str], ...] = ()
-    facts: dict[str, str] = field(default_factory=dict)
+    formulas: tuple[Formula, ...] = ()
+    bindings: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
+
+
+    def with_program(self, program: Program) -> Artifact:
+        return replace(self, program=program)
 
 
 @dataclass(frozen=True)
 class Target:
-    """An output format: the file's name for a model, and its text."""
+    """An output format: the file's path for a model (under generated/<study>/), and its text.
+
+    `readable`: it is given the program as published, not the simplified one.
+    """
 
     name: str
     path: Callable[[str], str]
     emit: Callable[[Artifact], str]
+    readable: bool = False
 
 
 TARGETS: Registry[Target] = Registry("output target", "costc.emit.targets")

@@ -67,11 +67,13 @@ class Catalog:
             CostcError: nothing of the name; the message gives what there is and the nearest.
         """
         if name.endswith((".yaml", ".yml")):
-            return self._built(kind, Path(name))
-        found = [root / kind / f"{name}.yaml" for root in self.roots() if (root / kind / f"{name}.yaml").is_file()]
+            near = (self.beside or Path()) / name
+            return self._built(kind, near if _state(near) else Path(name))
+        places = [root / kind / f"{name}.yaml" for root in self.roots()]
+        found = [place for place in places if _state(place)]
         found = found or self._by_alias(kind, name)
         if not found:
-            raise CostcError(not_among(f"{kind.removesuffix('s')}", name, self.names(kind)))
+            raise CostcError(not_among(kind.removesuffix("s"), name, self.names(kind)))
         if len(found) > 1:
             note = f"{kind} {name!r} is taken from {found[0]}; it also ships with costc"
             if note not in self.notes:
@@ -82,13 +84,13 @@ class Catalog:
         wanted = name.lower()
         for root in self.roots():
             for path in sorted((root / kind).glob("*.yaml")):
-                _, aliases = _load(kind, path)
+                _, aliases = _load(kind, path, _state(path))
                 if wanted in {path.stem.lower(), *(a.lower() for a in aliases)}:
                     return [path]
         return []
 
     def _built(self, kind: str, path: Path) -> Any:
-        built, _ = _load(kind, path)
+        built, _ = _load(kind, path, _state(path))
         return built
 
     # ---- one method a kind, typed
@@ -109,6 +111,15 @@ class Catalog:
         return self.get("engine", name)  # type: ignore[no-any-return]
 
 
+def _state(path: Path) -> tuple[object, ...]:
+    """What tells one state of a file from another, so that an edited spec is read anew; empty where there is none."""
+    try:
+        info = path.stat()
+    except (OSError, ValueError):
+        return ()
+    return info.st_dev, info.st_ino, info.st_size, info.st_mtime_ns
+
+
 @cache
-def _load(kind: str, path: Path) -> tuple[Any, tuple[str, ...]]:
+def _load(kind: str, path: Path, state: tuple[object, ...]) -> tuple[Any, tuple[str, ...]]:
     return KINDS[kind](read(path))

@@ -8,19 +8,24 @@ from pydantic import Field
 
 from costc.dtypes import DTYPES, UNITS
 from costc.errors import not_among
+from costc.facts import Fact
 from costc.ir.platform import Efficiency, Engine, Format, Hardware, Quantization
 from costc.spec.reader import Document, KeyPath, mapping
-from costc.spec.validate import FactSpec, SourceSpec, Strict, fact, validate
+from costc.spec.validate import FactSpec, Name, SourceSpec, Strict, Title, fact, validate
 from costc.symbols import MODULES
 
 
 class ScaleUpSpec(Strict):
+    """The link inside a scale-up domain, and the devices of one."""
+
     link: str
     bandwidth: FactSpec
     domain: FactSpec
 
 
 class ScaleOutSpec(Strict):
+    """The link between domains."""
+
     link: str
     bandwidth: FactSpec
 
@@ -28,8 +33,8 @@ class ScaleOutSpec(Strict):
 class HardwareSpec(Strict):
     """A device; peaks are dense, links per direction."""
 
-    name: str
-    title: str
+    name: Name
+    title: Title
     vendor: str
     aliases: list[str] = []
     sources: dict[str, SourceSpec]
@@ -56,10 +61,10 @@ def hardware_from(document: Document, data: object, path: KeyPath) -> tuple[Hard
 
     for name in spec.peak:
         if name not in UNITS:
-            raise document.error((*path, "peak", name), not_among("peak format", name, UNITS))
+            raise document.key_error((*path, "peak", name), not_among("peak format", name, UNITS))
     domain = of(("scale_up", "domain"), spec.scale_up.domain, "1")
     if domain.value != int(domain.value):
-        raise document.error((*path, "scale_up", "domain", "value"), f"{domain.value} devices are no whole number")
+        raise document.error((*path, "scale_up", "domain", "value"), f"{domain.value:g} devices are not a whole number")
     built = Hardware(
         spec.name, spec.title, spec.vendor,
         of(("memory",), spec.memory, "B"), of(("memory_bandwidth",), spec.memory_bandwidth, "B/s"),
@@ -72,22 +77,28 @@ def hardware_from(document: Document, data: object, path: KeyPath) -> tuple[Hard
         document.source,
     )  # fmt: skip
     if built.price and not built.price.date:
-        raise document.error((*path, "price"), "a price needs a date: `date: YYYY-MM`")
+        raise document.key_error((*path, "price"), "missing key 'date'; a price needs the month it was read, YYYY-MM")
     return built, tuple(spec.aliases)
+
+
+ScaleByte = Annotated[float, Field(ge=0, le=1024)]
+BlockSize = Annotated[int, Field(gt=0, le=10**9)]
 
 
 class WeightSpec(Strict):
     """`block`: [output rows, input columns] that share a scale, null for the whole extent; bytes of a scale and a zero point."""
 
     dtype: str
-    block: Annotated[list[Annotated[int, Field(gt=0)] | None], Field(min_length=2, max_length=2)] = [None, None]
-    scale_byte: Annotated[float, Field(ge=0, strict=False)] = 0.0
-    tensor_byte: Annotated[float, Field(ge=0, strict=False)] = 0.0
+    block: Annotated[list[BlockSize | None], Field(min_length=2, max_length=2)] = [None, None]
+    scale_byte: ScaleByte = 0.0
+    tensor_byte: ScaleByte = 0.0
 
 
 class QuantizationSpec(Strict):
-    name: str
-    title: str
+    """A scheme: how weights are stored, and in what the rest is kept and computed."""
+
+    name: Name
+    title: Title
     aliases: list[str] = []
     sources: dict[str, SourceSpec]
     source: str
@@ -134,8 +145,10 @@ ENGINE_UNITS = {
 
 
 class ProfileSpec(Strict):
-    name: str
-    title: str
+    """Named values: an efficiency profile or engine settings."""
+
+    name: Name
+    title: Title
     aliases: list[str] = []
     sources: dict[str, SourceSpec]
     values: dict[str, FactSpec]
@@ -144,24 +157,33 @@ class ProfileSpec(Strict):
 def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
     """Build an efficiency profile from its spec; also its aliases."""
     spec, values = _profile(document, EFFICIENCY_UNITS)
-    for name in ("compute_efficiency", "memory_efficiency", "link_efficiency"):
-        if values[name].value > 1:
-            raise document.error(("values", name, "value"), f"an efficiency is at most 1, not {values[name].value}")
+    _at_most_one(document, values, ("compute_efficiency", "memory_efficiency", "link_efficiency"))
     return Efficiency(spec.name, spec.title, values, document.source), tuple(spec.aliases)
 
 
 def engine(document: Document) -> tuple[Engine, tuple[str, ...]]:
     """Build engine settings from their spec; also their aliases."""
     spec, values = _profile(document, ENGINE_UNITS)
+    _at_most_one(document, values, ("memory_utilization",))
+    for name in ("kv_block", "max_num_batched_tokens"):
+        if not values[name].value.is_integer():
+            raise document.error(("values", name, "value"), f"{values[name].value:g} is not a whole number of tokens")
     return Engine(spec.name, spec.title, values, document.source), tuple(spec.aliases)
+
+
+def _at_most_one(document: Document, values: dict[str, Fact], names: tuple[str, ...]) -> None:
+    """Fractions are at most 1 (that they are positive, every fact must be)."""
+    for name in names:
+        if values[name].value > 1:
+            raise document.error(("values", name, "value"), f"{name} is a fraction of at most 1, not {values[name].value:g}")
 
 
 def _profile(document: Document, units: dict[str, str]):  # type: ignore[no-untyped-def]
     spec = validate(ProfileSpec, document, mapping(document))
     for name in spec.values:
         if name not in units:
-            raise document.error(("values", name), not_among("value", name, units))
+            raise document.key_error(("values", name), not_among("value", name, units))
     missing = [name for name in units if name not in spec.values]
     if missing:
-        raise document.error(("values",), f"missing values: {', '.join(missing)}")
+        raise document.key_error(("values",), f"missing values: {', '.join(missing)}; needed: {', '.join(units)}")
     return spec, {k: fact(document, ("values", k), v, spec.sources, units[k]) for k, v in spec.values.items()}

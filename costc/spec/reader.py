@@ -6,7 +6,6 @@ a spec has no use for them, and bombs and code come with them. Nothing in a spec
 
 from __future__ import annotations
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from costc.errors import CostcError, Position, SpecError, not_among
+from costc.errors import CostcError, Position, SpecError
 
 KeyPath = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
@@ -24,25 +23,28 @@ MAX_DEPTH = 30
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
+_CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
 class Document:
-    """Parsed data, and where each key and item stands."""
+    """Parsed data, and where each key and each value stands."""
 
     data: Any
-    positions: dict[KeyPath, Position]
+    keys: dict[KeyPath, Position]
+    values: dict[KeyPath, Position]
     source: str
 
-    def position(self, path: KeyPath) -> Position:
-        """The position of a path, or of its nearest parent."""
-        while path not in self.positions and path:
-            path = path[:-1]
-        return self.positions.get(path, Position(self.source, 1, 1))
-
     def error(self, path: KeyPath, message: str) -> SpecError:
-        return SpecError(self.position(path), message)
+        """An error at the value of a path; where it has none, at the key of its nearest parent."""
+        return SpecError(self.values[path], message) if path in self.values else self.key_error(path, message)
+
+    def key_error(self, path: KeyPath, message: str) -> SpecError:
+        """An error at the last key of a path, or at the nearest parent that has one."""
+        while path not in self.keys and path:
+            path = path[:-1]
+        return SpecError(self.keys.get(path, Position(self.source, 1, 1)), message)
 
 
 def read(path: Path) -> Document:
@@ -52,17 +54,40 @@ def read(path: Path) -> Document:
         CostcError: it cannot be read. SpecError: it is not a spec, with its position.
     """
     try:
-        info = os.stat(path)
+        info = path.stat()
         if not stat.S_ISREG(info.st_mode):
-            raise CostcError(f"{path}: not a regular file")
+            raise CostcError(f"{path}: a {'folder' if stat.S_ISDIR(info.st_mode) else 'special file'}; a spec is a YAML file")
         if info.st_size > MAX_BYTES:
             raise CostcError(f"{path}: {info.st_size} bytes; a spec has at most {MAX_BYTES}")
-        text = path.read_text(encoding="utf-8")
+        raw = path.read_bytes()
     except OSError as error:
         raise CostcError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:  # a NUL in the path
+        raise CostcError(f"{str(path)!r}: {error}") from None
+    return parse(_decoded(raw, str(path)), str(path))
+
+
+def _decoded(raw: bytes, source: str) -> str:
+    """UTF-8 text without control characters."""
+    try:
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise CostcError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    return parse(text, str(path))
+        where = _position(error.object[: error.start].decode("utf-8"), source)
+        raise SpecError(where, f"byte 0x{raw[error.start]:02x} is not UTF-8; a spec is UTF-8 text") from None
+    if found := _CONTROL.search(text):
+        where = _position(text[: found.start()], source)
+        raise SpecError(where, f"control character U+{ord(found[0]):04X}; a spec is plain text")
+    return text
+
+
+def _marked(mark: Any, source: str) -> Position:
+    """Where a mark of the parser stands."""
+    return Position(source, mark.line + 1, mark.column + 1) if mark else Position(source, 1, 1)
+
+
+def _position(before: str, source: str) -> Position:
+    """Where the text after `before` stands."""
+    return Position(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
 
 
 def parse(text: str, source: str) -> Document:
@@ -70,13 +95,22 @@ def parse(text: str, source: str) -> Document:
     parser = _Parser(source)
     try:
         events = yaml.parse(text, Loader=_Loader)
-        return Document(parser.document(events), parser.positions, source)
+        return Document(parser.document(events), parser.keys, parser.values, source)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        where = Position(source, mark.line + 1, mark.column + 1) if mark else None
-        raise SpecError(where, f"not valid YAML: {error.problem or error.context}") from None
+        where = _marked(mark, source)
+        raise SpecError(where, _syntax(error, text, where)) from None
     except yaml.YAMLError as error:
         raise SpecError(Position(source, 1, 1), f"not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def _syntax(error: yaml.MarkedYAMLError, text: str, where: Position) -> str:
+    """What is wrong with the YAML, in a user's words where the parser's are obscure."""
+    line = (text.splitlines() or [""])[min(where.line, len(text.splitlines())) - 1]
+    if line[where.column - 1 : where.column] == "\t" or (not line.strip() and "\t" in line):
+        return "a tab; indent with spaces"
+    said = " ".join(str(part) for part in (error.context, error.problem) if part)
+    return f"not valid YAML: {said}"
 
 
 class _Parser:
@@ -84,7 +118,8 @@ class _Parser:
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.positions: dict[KeyPath, Position] = {}
+        self.keys: dict[KeyPath, Position] = {}
+        self.values: dict[KeyPath, Position] = {}
 
     def document(self, events: Iterator[yaml.Event]) -> Any:
         found: list[Any] = []
@@ -96,16 +131,12 @@ class _Parser:
         return found[0] if found else None
 
     def _at(self, event: yaml.Event) -> Position:
-        mark = event.start_mark
-        return Position(self.source, mark.line + 1, mark.column + 1)
+        return _marked(event.start_mark, self.source)
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], path: KeyPath) -> Any:
-        at = self._at(event)
-        self.positions.setdefault(path, at)
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise SpecError(at, "anchors and aliases are not allowed in a spec; write the value out")
-        if getattr(event, "tag", None):
-            raise SpecError(at, f"tags are not allowed in a spec (found {event.tag}); write a plain value")
+        at = self._plain(event)
+        self.values[path] = at
+        self.keys.setdefault(path, at)
         if len(path) > MAX_DEPTH:
             raise SpecError(at, f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(event, yaml.ScalarEvent):
@@ -117,17 +148,26 @@ class _Parser:
             return items
         return self._mapping(events, path)
 
+    def _plain(self, event: yaml.Event) -> Position:
+        """Where an event stands; an error for what a spec has no use for."""
+        at = self._at(event)
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise SpecError(at, "anchors and aliases are not allowed in a spec; write the value out")
+        if tag := getattr(event, "tag", None):
+            raise SpecError(at, f"tags are not allowed in a spec (found {tag}); write a plain value")
+        return at
+
     def _mapping(self, events: Iterator[yaml.Event], path: KeyPath) -> dict[str, Any]:
         result: dict[str, Any] = {}
         while not isinstance(event := next(events), yaml.MappingEndEvent):
-            at = self._at(event)
+            at = self._plain(event)
             if not isinstance(event, yaml.ScalarEvent):
-                raise SpecError(at, "a key must be a plain word")
+                raise SpecError(at, "a key must be a plain word, not a list or a mapping")
             key = event.value
             if key in result:
-                raise SpecError(at, f"key {key!r} stands twice; first at line {self.positions[(*path, key)].line}")
+                raise SpecError(at, f"key {key!r} stands twice; first at line {self.keys[(*path, key)].line}")
             result[key] = None
-            self.positions[(*path, key)] = at
+            self.keys[(*path, key)] = at
             result[key] = self._node(next(events), events, (*path, key))
         return result
 
@@ -139,7 +179,7 @@ class _Parser:
             return _WORDS[text]
         if _INT.fullmatch(text):
             if len(text) > 40:
-                raise SpecError(at, f"number of {len(text)} digits is too long")
+                raise SpecError(at, f"a number of {len(text)} digits; at most 40 are read")
             return int(text)
         if _FLOAT.fullmatch(text):
             value = float(text)
@@ -152,10 +192,16 @@ class _Parser:
 def mapping(document: Document) -> dict[str, Any]:
     """The document's data, which must be a mapping."""
     if not isinstance(document.data, dict):
-        raise document.error((), f"expected a mapping of keys, found {type(document.data).__name__}")
+        found = "an empty file" if document.data is None else described(document.data)
+        raise document.error((), f"a spec is a mapping of keys, not {found}")
     return document.data
 
 
-def known_key(document: Document, path: KeyPath, allowed: list[str]) -> SpecError:
-    """The error for a key that is not allowed."""
-    return document.error(path, not_among("key", path[-1], allowed))
+def described(value: Any) -> str:
+    """A value as a user wrote it, cut where it is long."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, (list, dict)):
+        return ("an empty " if not value else "a ") + ("list" if isinstance(value, list) else "mapping")
+    shown = str(value).lower() if isinstance(value, bool) else repr(value)
+    return shown if len(shown) < 60 else f"{shown[:57]}..."

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from costc.errors import CostcError, SpecError, not_among
 from costc.facts import Fact
@@ -15,18 +15,25 @@ from costc.spec.catalog import Catalog
 from costc.spec.model import ModelEntry
 from costc.spec.platform import hardware_from
 from costc.spec.reader import Document, KeyPath, mapping, read
-from costc.spec.validate import FactSpec, SourceSpec, Strict, fact, validate
+from costc.spec.validate import BlockName, FactSpec, Name, SourceSpec, Strict, Title, fact, validate
 
-Degrees = Annotated[list[PositiveInt], Field(min_length=1)]
+#: no deployment comes near
+Degree = Annotated[int, Field(gt=0, le=10**6)]
+Degrees = Annotated[list[Degree], Field(min_length=1)]
+MAX_TOKENS = 10**9
 
 
 class FloorSpec(Strict):
+    """The least score on a benchmark."""
+
     benchmark: str
     value: FactSpec
 
 
 class ScenarioSpec(Strict):
-    title: str
+    """Lengths and limits of a kind of request."""
+
+    title: Title
     isl: FactSpec
     osl: FactSpec
     ttft: FactSpec
@@ -40,20 +47,31 @@ class PlanSpec(Strict):
     tp: Degrees
     pp: Degrees
     dp: Degrees
-    ep: Annotated[list[PositiveInt | str], Field(min_length=1)]
-    max_devices: PositiveInt
+    ep: Annotated[list[Degree | str], Field(min_length=1)]
+    max_devices: Degree
+
+
+class KeepsQualitySpec(Strict):
+    """Schemes taken to keep a model's benchmark scores, and who says so."""
+
+    schemes: Annotated[list[str], Field(min_length=1)]
+    source: str
+    note: str = ""
 
 
 class StudySpec(Strict):
-    name: Annotated[str, Field(pattern=r"^[a-z0-9_\-]+$")]
-    title: str
+    """What to compare, and under which limits."""
+
+    name: Name
+    title: Title
     sources: dict[str, SourceSpec]
     models: Annotated[list[str], Field(min_length=1)]
     hardware: Annotated[list[str | dict[str, Any]], Field(min_length=1)]
     quantization: Annotated[list[str], Field(min_length=1)]
+    keeps_quality: KeepsQualitySpec
     efficiency: str
     engine: str = "default"
-    scenarios: Annotated[dict[str, ScenarioSpec], Field(min_length=1)]
+    scenarios: Annotated[dict[BlockName, ScenarioSpec], Field(min_length=1)]
     plans: PlanSpec
     batches: Degrees
     notes: list[str] = []
@@ -83,6 +101,8 @@ class Study:
     models: tuple[ModelEntry, ...]
     hardware: tuple[Hardware, ...]
     quantization: tuple[Quantization, ...]
+    keeps_quality: tuple[str, ...]
+    quality_source: Fact
     efficiency: Efficiency
     engine: Engine
     scenarios: tuple[Scenario, ...]
@@ -109,24 +129,51 @@ def study(path: Path) -> Study:
         named("hardware", h, ("hardware", i)) if isinstance(h, str) else hardware_from(document, h, ("hardware", i))[0]
         for i, h in enumerate(spec.hardware)
     )
+    _distinct(document, "hardware", [d.name for d in devices])
     models = tuple(named("models", m, ("models", i)) for i, m in enumerate(spec.models))
+    _distinct(document, "models", [m.model.name for m in models])
     for i, given in enumerate(spec.plans.ep):
         if isinstance(given, str) and given != "all":
             raise document.error(("plans", "ep", i), not_among("expert-parallel degree", given, ["all"]))
+    schemes = tuple(named("quantization", q, ("quantization", i)) for i, q in enumerate(spec.quantization))
+    _distinct(document, "quantization", [s.name for s in schemes])
     return Study(
-        spec.name, spec.title, str(path), models, devices,
-        tuple(named("quantization", q, ("quantization", i)) for i, q in enumerate(spec.quantization)),
+        spec.name, spec.title, str(path), models, devices, schemes,
+        *_keeping(document, spec),
         named("efficiency", spec.efficiency, ("efficiency",)), named("engine", spec.engine, ("engine",)),
         tuple(_scenario(document, name, s, spec.sources, models) for name, s in spec.scenarios.items()),
-        spec.plans, tuple(spec.batches), tuple([*spec.notes, *catalog.notes]),
+        spec.plans, tuple(spec.batches), (*spec.notes, *catalog.notes),
     )  # fmt: skip
 
 
-def _scenario(document: Document, name: str, given: ScenarioSpec, sources: dict[str, SourceSpec], models: tuple[ModelEntry, ...]) -> Scenario:
+def _keeping(document: Document, spec: StudySpec) -> tuple[tuple[str, ...], Fact]:
+    kept = spec.keeps_quality
+    for i, name in enumerate(kept.schemes):
+        if name not in spec.quantization:
+            raise document.error(("keeps_quality", "schemes", i), not_among("scheme of the study", name, spec.quantization))
+    said = FactSpec(value=len(kept.schemes), source=kept.source, kind="assumed", note=kept.note)
+    return tuple(kept.schemes), fact(document, ("keeps_quality",), said, spec.sources, "1")
+
+
+def _distinct(document: Document, kind: str, names: list[str]) -> None:
+    """No two entries of a list have one name: a report could not tell them apart."""
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            raise document.error((kind, i), f"{name!r} stands twice in {kind!r}; first as item {names.index(name) + 1}")
+
+
+def _scenario(
+    document: Document, name: str, given: ScenarioSpec, sources: dict[str, SourceSpec], models: tuple[ModelEntry, ...]
+) -> Scenario:
     def of(key: str, unit: str) -> Fact:
         found = fact(document, ("scenarios", name, key), getattr(given, key), sources, unit)
-        if unit == "1" and found.value != int(found.value):
-            raise document.error(("scenarios", name, key, "value"), f"{found.value} is no whole number of tokens")
+        at = ("scenarios", name, key, "value")
+        if unit == "1" and not found.value.is_integer():
+            raise document.error(at, f"{found.value:g} is not a whole number of tokens")
+        if unit == "1" and found.value > MAX_TOKENS:
+            raise document.error(at, f"{found.value:g} tokens; at most {MAX_TOKENS} are read")
+        if found.value == 0:
+            raise document.error(at, f"a {key} of 0 s cannot be met; expected more than 0")
         return found
 
     known = {benchmark for m in models for benchmark in m.scores}
@@ -134,4 +181,5 @@ def _scenario(document: Document, name: str, given: ScenarioSpec, sources: dict[
         message = not_among("benchmark (of the study's models' scores)", given.quality.benchmark, known)
         raise document.error(("scenarios", name, "quality", "benchmark"), message)
     floor = fact(document, ("scenarios", name, "quality", "value"), given.quality.value, sources, "1")
-    return Scenario(name, given.title, of("isl", "1"), of("osl", "1"), of("ttft", "s"), of("tpot", "s"), given.quality.benchmark, floor)
+    limits = of("isl", "1"), of("osl", "1"), of("ttft", "s"), of("tpot", "s")
+    return Scenario(name, given.title, *limits, given.quality.benchmark, floor)

@@ -234,4 +234,4 @@ def load(text: str) -> dict[str, object]:
     return names
 
 
-TARGETS.add("numpy", Target("numpy", lambda model: f"{mangle(model)}.py", emit))
+TARGETS.add("numpy", Target("numpy", lambda model: f"{mangle(model)}/evaluator.py", emit))

@@ -1,0 +1,1 @@
+"""Reports: from a study's choices to Markdown that argues, with figures."""

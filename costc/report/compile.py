@@ -1,0 +1,138 @@
+"""Compiling a study: every file it makes, whether they are up to date, and writing them whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import costc
+from costc.emit import TARGETS, Artifact
+from costc.report.context import Chosen, context
+from costc.report.figures import figures
+from costc.report.render import render
+from costc.search.choose import choose, recommend
+from costc.search.grid import evaluate
+from costc.spec.catalog import shipped
+from costc.spec.study import Study, study
+
+CACHE = ".costc.json"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a compilation did: lines to print, and the exit code (1: stale under --check, or nothing meets the limits)."""
+
+    lines: tuple[str, ...]
+    code: int
+
+
+def compile_study(path: Path, out: Path, check: bool, model_class: Any, say: Say = lambda text: None) -> Outcome:
+    """Compile a study, or (`check`) compare what lies under `out` with what would be written."""
+    if not check and (known := _unchanged(path, out)):
+        return known
+    found = study(path)
+    files, unmet = _files(found, path, model_class, say)
+    if check:
+        stale = [name for name, text in files.items() if not _same(out / name, text)]
+        stale += sorted(str(p.relative_to(out)) for p in _left_over(found, out, files))
+        return Outcome(tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",), int(bool(stale or unmet)))
+    for name, text in files.items():
+        _write(out / name, text)
+    for left in _left_over(found, out, files):
+        left.unlink()
+    lines = (f"wrote {len(files)} files under {out / 'generated' / found.name} and {out / 'reports'}", *unmet)
+    _remember(path, out, found, files, lines, int(bool(unmet)))
+    return Outcome(lines, int(bool(unmet)))
+
+
+def _files(found: Study, path: Path, model_class: Any, say: Say) -> tuple[dict[str, str], tuple[str, ...]]:
+    """All texts by path, and a line for each scenario in which nothing meets the limits."""
+    models = {entry.model.name: model_class(entry) for entry in found.models}
+    files: dict[str, str] = {}
+    for name, model in models.items():
+        say(f"compiling {name}")
+        artifact = Artifact(
+            model.fast_program, model.model.title, digest_of(Path(model.entry.origin)), tuple(model.formula_list), tuple(model.bindings.items())
+        )  # fmt: skip
+        for target in TARGETS.values():
+            program = model.program if target.readable else model.fast_program
+            files[f"generated/{found.name}/{target.path(name)}"] = target.emit(artifact.with_program(program))
+    chosen = []
+    for scenario in found.scenarios:
+        say(f"searching {scenario.name}")
+        choices = {n: choose(found, evaluate(found, m.model, m.evaluator, scenario), scenario) for n, m in models.items()}
+        chosen.append(Chosen(scenario, choices, recommend(found, scenario, choices)))
+    say("writing the report")
+    for item in chosen:
+        files |= {f"reports/figures/{found.name}/{name}.svg": text for name, text in figures(found, item).items()}
+    page = context(found, chosen, {n: m.parameters for n, m in models.items()}, digest_of(path))
+    files[f"reports/{found.name}.md"] = render(page, f"figures/{found.name}", path.as_posix())
+    unmet = tuple(f"{c.scenario.name}: nothing meets the limits; the report says what is short" for c in chosen if c.recommended is None)
+    return files, unmet
+
+
+def digest_of(path: Path) -> str:
+    """A short digest of a spec file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _same(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_bytes() == text.encode()
+
+
+def _write(path: Path, text: str) -> None:
+    """Write beside the file, then rename: nobody sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(text.encode())
+    os.replace(part, path)
+
+
+def _left_over(found: Study, out: Path, files: dict[str, str]) -> Iterator[Path]:
+    """Files of an earlier compilation of this study that it no longer makes."""
+    for folder in (out / "generated" / found.name, out / "reports" / "figures" / found.name):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name != CACHE and path.relative_to(out).as_posix() not in files:
+                yield path
+
+
+# ---- knowing that nothing changed, without compiling
+
+
+def _state(path: Path) -> str:
+    """A digest of all that a compilation reads: the study, specs beside it, the catalogue, and the compiler."""
+    package = Path(costc.__file__).parent
+    folders = ((package, "*.py"), (package, "*.j2"), (shipped(), "*.yaml"), (path.parent, "*.yaml"))
+    digest = hashlib.sha256(path.name.encode())
+    for folder, pattern in folders:
+        for file in sorted(folder.rglob(pattern)):
+            digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def _cache(path: Path, out: Path) -> Path:
+    return out / "generated" / path.stem / CACHE
+
+
+def _unchanged(path: Path, out: Path) -> Outcome | None:
+    """The earlier outcome, where neither what is read nor what was written has changed."""
+    try:
+        known = json.loads(_cache(path, out).read_text())
+        same = known["state"] == _state(path) and all(
+            hashlib.sha256((out / name).read_bytes()).hexdigest() == digest for name, digest in known["files"].items()
+        )
+    except (OSError, ValueError, KeyError):
+        return None
+    return Outcome(("nothing changed", *known["unmet"]), known["code"]) if same else None
+
+
+def _remember(path: Path, out: Path, found: Study, files: dict[str, str], lines: tuple[str, ...], code: int) -> None:
+    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
+    known = {"state": _state(path), "files": digests, "unmet": list(lines[1:]), "code": code}
+    _write(_cache(path, out), json.dumps(known))

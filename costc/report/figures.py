@@ -1,0 +1,136 @@
+"""Figures of a report, as SVG that is the same from run to run."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from costc.report.context import Chosen
+from costc.search.choose import Candidate, around, rounded
+from costc.serving.phases import GROUPS
+from costc.spec.study import Study
+
+#: colours that stay apart for colour-blind readers (Okabe and Ito 2008)
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
+MARKERS = "osD^vPX*"
+SHOWN = 8
+
+
+def figures(study: Study, found: Chosen) -> dict[str, str]:
+    """SVG texts by name: the frontier of devices, the batch curve, and where the time goes."""
+    if found.recommended is None or found.recommended.chosen is None:
+        return {}
+    name = found.scenario.name
+    return {
+        f"{name}_frontier": _frontier(study, found),
+        f"{name}_batch": _batch(found),
+        f"{name}_time": _time(study, found),
+    }
+
+
+def _axes(width: float = 7.0, height: float = 4.0) -> tuple[Any, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, alpha=0.25, linewidth=0.6)
+    return figure, axes
+
+
+def _svg(figure: Any, salt: str) -> str:
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": "costc"})
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def _frontier(study: Study, found: Chosen) -> str:
+    """Tokens per second and device against tokens per second and user: each device's best, for the recommended model."""
+    choice = found.recommended
+    assert choice is not None
+    assert choice.chosen is not None
+    grid, good = choice.grid, choice.masks.good & np.isin(choice.grid.scheme, [i for i, s in enumerate(study.quantization) if s.name in study.keeps_quality])
+    figure, axes = _axes()
+    reach = {h: float(np.max(grid.outputs["throughput_per_device"][good & (grid.hardware == h)], initial=0)) for h in range(len(study.hardware))}
+    shown = sorted((h for h in reach if reach[h] > 0), key=lambda h: (-float(f"{reach[h]:.6g}"), h))[:SHOWN]
+    for place, h in enumerate(shown):
+        x, y = _upper(grid.outputs["throughput_per_user"][good & (grid.hardware == h)], grid.outputs["throughput_per_device"][good & (grid.hardware == h)])
+        axes.plot(x, y, marker=MARKERS[place], color=COLOURS[place], markersize=4, linewidth=1.2, label=study.hardware[h].title)
+    best = choice.chosen
+    axes.plot(*_rounded(best["throughput_per_user"], best["throughput_per_device"]), "o", markersize=13, markerfacecolor="none", markeredgecolor="black", label="recommended")
+    axes.set(xlabel="output tokens/s per user", ylabel="output tokens/s per device", xscale="log", yscale="log", title=f"{found.scenario.title}: {choice.model}, within the limits")
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure, f"{found.scenario.name}.frontier")
+
+
+def _upper(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The upper right frontier: points that no other beats in both."""
+    x, y = rounded(x), rounded(y)
+    order = np.lexsort((-y, -x))
+    x, y = x[order], y[order]
+    keep = y > np.concatenate(([-np.inf], np.maximum.accumulate(y)[:-1]))
+    return x[keep], y[keep]
+
+
+def _rounded(*values: float) -> tuple[list[float], ...]:
+    return tuple([float(v)] for v in rounded(np.array(values)))
+
+
+def _batch(found: Chosen) -> str:
+    """TPOT and throughput per device of the chosen plan over the batch, with the limits."""
+    choice = found.recommended
+    assert choice is not None
+    assert choice.chosen is not None
+    points = around(choice.grid, choice.chosen)
+    batches = [p.batch for p in points]
+    fits = max((p.batch for p in points if p["fits"] == 1), default=batches[0])
+    figure, axes = _axes()
+    axes.plot(batches, _column(points, "throughput_per_device"), marker="o", color=COLOURS[0], label="output tokens/s per device")
+    axes.set(xlabel="batch", ylabel="output tokens/s per device", xscale="log", title=f"{found.scenario.title}: the chosen plan over the batch")
+    times = axes.twinx()
+    times.spines[["top"]].set_visible(False)
+    for name, colour, marker in (("ttft", COLOURS[3], "s"), ("tpot", COLOURS[2], "D")):
+        times.plot(batches, _column(points, name), marker=marker, color=colour, linewidth=1.2, label=name.upper())
+        limit = getattr(found.scenario, name).value
+        times.axhline(limit, color=colour, linestyle="--", linewidth=0.9, label=f"{name.upper()} limit")
+    axes.axvline(choice.chosen.batch, color="black", linewidth=0.9, linestyle=":", label="chosen")
+    if fits < batches[-1]:
+        axes.axvspan(fits, batches[-1], color="grey", alpha=0.15, label="does not fit")
+    times.set(ylabel="seconds", yscale="log")
+    axes.set_xticks(batches, [str(b) for b in batches], fontsize=7)
+    axes.minorticks_off()
+    handles = [h for a in (axes, times) for h in a.get_legend_handles_labels()[0]]
+    labels = [t for a in (axes, times) for t in a.get_legend_handles_labels()[1]]
+    axes.legend(handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.12, 0.5))
+    return _svg(figure, f"{found.scenario.name}.batch")
+
+
+def _column(points: list[Candidate], name: str) -> np.ndarray:
+    return rounded(np.array([p[name] for p in points]))
+
+
+def _time(study: Study, found: Chosen) -> str:
+    """Share of the time of each operator group, for each model scale's best deployment."""
+    bars: list[tuple[str, Candidate, str]] = []
+    for choice in found.choices.values():
+        if choice.chosen:
+            bars += [(f"{choice.model}, {phase}", choice.chosen, phase) for phase in ("prefill", "decode")]
+    figure, axes = _axes(height=0.6 + 0.38 * len(bars))
+    labels = [label for label, _, _ in bars][::-1]
+    left = np.zeros(len(bars))
+    for place, group in enumerate(GROUPS):
+        values = np.round([100 * x.outputs.get(f"share_{phase}_{group}", 0.0) for _, x, phase in bars][::-1], 3)
+        if values.max() >= 0.05:
+            axes.barh(labels, values, left=left, color=COLOURS[place], label=group, height=0.7)
+        left = left + values
+    axes.set(xlabel="share of the time, %", xlim=(0, 100), title=f"{found.scenario.title}: where the time goes")
+    axes.tick_params(axis="y", labelsize=7)
+    axes.grid(visible=False, axis="y")
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure, f"{found.scenario.name}.time")

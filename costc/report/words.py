@@ -1,0 +1,58 @@
+"""Figures and plans in words: rounding, units, commands."""
+
+from __future__ import annotations
+
+import math
+
+from costc.search.choose import Candidate
+from costc.spec.study import Scenario, Study
+
+DIGITS = 3
+
+
+def number(value: float, digits: int = DIGITS) -> str:
+    """A value to a few significant digits, without an exponent."""
+    if not math.isfinite(value):
+        return "-"
+    if value == 0:
+        return "0"
+    places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{round(value, digits - 1 - math.floor(math.log10(abs(value)))):,.{places}f}"
+
+
+def second(value: float) -> str:
+    """A time with the unit that suits it."""
+    return f"{number(value)} s" if value >= 1 else f"{number(value * 1e3)} ms"
+
+
+def dollars(value: float) -> str:
+    return f"${number(value)}" if math.isfinite(value) else "no price"
+
+
+def gigabyte(value: float) -> str:
+    return f"{number(value / 1e9)} GB"
+
+
+def percent(value: float) -> str:
+    return f"{number(100 * value, 2)} %" if math.isfinite(value) else "-"
+
+
+def plan(candidate: Candidate) -> str:
+    """Degrees above 1, in words."""
+    parts = [f"{name} {degree}" for name, degree in candidate.plan.items() if degree > 1]
+    return ", ".join(parts) if parts else "one device"
+
+
+def devices(candidate: Candidate) -> int:
+    return int(candidate["devices"])
+
+
+def command(study: Study, scenario: Scenario, found: Candidate) -> str:
+    """The command that reproduces a candidate."""
+    device = study.hardware[found.hardware]
+    degrees = "".join(f" --{name} {degree}" for name, degree in found.plan.items() if degree > 1)
+    return (
+        f"costc eval {found.model} --hardware {device.name} --quantization {study.quantization[found.scheme].name} "
+        f"--batch {found.batch} --isl {int(scenario.isl.value)} --osl {int(scenario.osl.value)}{degrees} "
+        f"--efficiency {study.efficiency.name}"
+    )

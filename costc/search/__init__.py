@@ -1,0 +1,1 @@
+"""Search: evaluating every candidate of a study and choosing among them."""

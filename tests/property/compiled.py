@@ -1,0 +1,63 @@
+"""Models compiled once for all tests, and points to evaluate them at. Never mutate what these return."""
+
+from __future__ import annotations
+
+import math
+import random
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+import costc.api
+from costc.api import CostModel
+from costc.place.mesh import STRATEGIES
+
+FAMILIES = ("llama-3.1-8b", "gpt-oss-120b", "deepseek-r1", "mixtral-8x7b")
+#: degrees that each model takes, as (tp, pp, dp, ep)
+PLANS = {
+    "llama-3.1-8b": ((1, 1, 1, 1), (8, 1, 1, 1), (2, 2, 2, 1), (1, 4, 1, 1), (16, 1, 1, 1), (2, 1, 4, 1)),
+    "gpt-oss-120b": ((1, 1, 1, 1), (8, 1, 1, 1), (2, 2, 2, 4), (1, 1, 8, 8), (4, 3, 1, 1)),
+    "deepseek-r1": ((1, 1, 1, 1), (8, 1, 1, 1), (4, 2, 2, 8), (1, 1, 16, 16), (8, 3, 1, 8), (2, 4, 4, 1)),
+    "mixtral-8x7b": ((1, 1, 1, 1), (8, 1, 1, 1), (2, 2, 2, 4), (1, 1, 8, 8), (4, 5, 1, 2)),
+}
+RATES = (
+    "memory_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth", "compute_efficiency", "memory_efficiency", "link_efficiency",
+)  # fmt: skip
+
+
+@cache
+def model(name: str) -> CostModel:
+    return costc.api.load(name)
+
+
+@cache
+def platform(name: str, hardware: str = "h100-sxm", quantization: str | None = None) -> dict[str, float]:
+    """Values of all inputs but workload and plan. Read only."""
+    return model(name).values(hardware, quantization)
+
+
+def degrees(plan: tuple[int, int, int, int]) -> dict[str, int]:
+    return dict(zip(("tp", "pp", "dp", "ep"), plan, strict=True))
+
+
+def run(name: str, values: dict[str, Any]) -> dict[str, np.ndarray]:
+    """All outputs, with degrees 1, one micro-batch and the platform filled in where `values` says nothing."""
+    return model(name).evaluator({**platform(name), **dict.fromkeys(STRATEGIES, 1), "microbatches": 1, **values})
+
+
+def random_platform(name: str, rng: random.Random) -> dict[str, float]:
+    """A platform whose rates are far apart at random, so that rooflines cross in all places."""
+    values = dict(platform(name))
+    for key in values:
+        if key.startswith("peak_") or key in ("memory_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth"):
+            values[key] *= 10 ** rng.uniform(-2, 2)
+        if key.endswith("_efficiency"):
+            values[key] = rng.uniform(0.3, 1)
+    values["domain"] = float(rng.choice((1, 2, 4, 8, 72)))
+    values["expert_skew"] = rng.choice((1.0, 1.5))
+    return values
+
+
+def close(a: float, b: float, rel: float) -> bool:
+    return math.isclose(a, b, rel_tol=rel, abs_tol=0.0) or (math.isnan(a) and math.isnan(b))
