@@ -11,6 +11,8 @@ VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 LOCK = ROOT / "requirements.lock"
 
+#: a lock file carries no addresses
+QUIET = "--no-emit-index-url --no-emit-find-links --no-emit-options --no-header"
 #: one line a task: commands that run one after another
 TASKS = {
     "compile": ["costc compile specs/deepseek_r1.yaml"],
@@ -19,7 +21,9 @@ TASKS = {
     "fix": ["ruff check --fix .", "ruff format ."],
     "golden": ["costc compile specs/deepseek_r1.yaml", "pytest tests/golden tests/errors --update-golden"],
     "bench": ["python -m tests.bench"],
-    "lock": ["pip-compile -q --extra dev --generate-hashes --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-options --no-header --output-file requirements.lock pyproject.toml"],
+    "lock": [
+        f"pip-compile -q --extra dev {QUIET} --generate-hashes --strip-extras --output-file requirements.lock pyproject.toml"
+    ],
 }
 
 

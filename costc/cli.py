@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,8 +13,14 @@ import typer
 
 from costc.errors import CostcError
 
-app = typer.Typer(name="costc", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False,
-                  help="A compiler for the cost of LLM inference: specs in; formulas, evaluators and reports out.")  # fmt: skip
+app = typer.Typer(
+    name="costc",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="A compiler for the cost of LLM inference: specs in; formulas, evaluators and reports out.",
+)
 
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
@@ -22,7 +28,7 @@ Beside = Annotated[Path | None, typer.Option("--specs", help="folder with your o
 ModelName = Annotated[str, typer.Argument(help="model name, alias or spec file")]
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What `list` lists."""
 
     models = "models"
@@ -30,7 +36,7 @@ class Kind(str, Enum):
     quantization = "quantization"
 
 
-class PhaseName(str, Enum):
+class PhaseName(StrEnum):
     """A phase that `show` shows."""
 
     prefill = "prefill"
@@ -79,9 +85,20 @@ def eval_(
     from costc.api import load
 
     compiled = load(model, specs)
-    given: dict[str, Any] = {"batch": batch, "isl": isl, "osl": osl, "tp": tp, "pp": pp, "ep": ep, "dp": dp,
-                             "efficiency": efficiency, "kv_cache_dtype": kv_cache_dtype}  # fmt: skip
-    given |= {k: v for k, v in {"microbatches": microbatches, "max_num_batched_tokens": max_num_batched_tokens}.items() if v is not None}
+    given: dict[str, Any] = {
+        "batch": batch,
+        "isl": isl,
+        "osl": osl,
+        "tp": tp,
+        "pp": pp,
+        "ep": ep,
+        "dp": dp,
+        "efficiency": efficiency,
+        "kv_cache_dtype": kv_cache_dtype,
+    }
+    given |= {
+        k: v for k, v in {"microbatches": microbatches, "max_num_batched_tokens": max_num_batched_tokens}.items() if v is not None
+    }
     found = results.result(compiled, hardware, quantization, **given)
     frames = {}
     if debug:

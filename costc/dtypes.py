@@ -45,6 +45,7 @@ UNITS = tuple(sorted({d.unit for d in DTYPES.values()} | {"tf32"}))
 
 
 def dtype(name: str) -> Dtype:
+    """The format of that name, or a CostcError with the nearest."""
     if name not in DTYPES:
         raise CostcError(not_among("dtype", name, DTYPES))
     return DTYPES[name]

@@ -63,6 +63,7 @@ class Step:
 
 
 def step_symbol(name: str) -> sp.Symbol:
+    """The symbol that later steps know a step by."""
     return sp.Symbol(name, real=True)
 
 

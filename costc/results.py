@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from costc.api import PHASES, CostModel, bound_name, efficiency_profile
+from costc.compiled import PHASES, CostModel, bound_name
 from costc.emit.evaluator import Evaluator
 from costc.ir.platform import Hardware, Quantization
 from costc.place.mesh import STRATEGIES, mesh
 from costc.serving.compose import compose
 from costc.serving.phases import GROUPS
+from costc.spec.profiles import efficiency_profile
 from costc.spec.values import fallbacks
 
 if TYPE_CHECKING:
@@ -18,16 +19,34 @@ if TYPE_CHECKING:
 
 MEMORY = ("weights", "kv", "activation", "framework", "total", "limit")
 PHASE_KEYS = (
-    "flop", "weight_byte", "kv_byte", "activation_byte", "scale_up_byte", "scale_out_byte",
-    "arithmetic_intensity", "mfu", "mbu",
-)  # fmt: skip
+    "flop",
+    "weight_byte",
+    "kv_byte",
+    "activation_byte",
+    "scale_up_byte",
+    "scale_out_byte",
+    "arithmetic_intensity",
+    "mfu",
+    "mbu",
+)
 TOP = (
-    "ttft", "tpot", "e2el", "output_throughput", "total_throughput", "request_throughput", "throughput_per_user",
-    "throughput_per_device", "cost_per_million_tokens", "cost_per_million_total_tokens", "energy_per_token",
-)  # fmt: skip
+    "ttft",
+    "tpot",
+    "e2el",
+    "output_throughput",
+    "total_throughput",
+    "request_throughput",
+    "throughput_per_user",
+    "throughput_per_device",
+    "cost_per_million_tokens",
+    "cost_per_million_total_tokens",
+    "energy_per_token",
+)
 
 
-def result(model: CostModel, hardware: str | Hardware, quantization: str | Quantization | None = None, **given: Any) -> dict[str, Any]:
+def result(
+    model: CostModel, hardware: str | Hardware, quantization: str | Quantization | None = None, **given: Any
+) -> dict[str, Any]:
     """Evaluate one point; the object that `costc eval --json` prints (its schema: eval.schema.json)."""
     device = hardware if isinstance(hardware, Hardware) else model.catalog.hardware(hardware)
     scheme = model.scheme(quantization, given.get("kv_cache_dtype"))
@@ -67,8 +86,12 @@ def notes(model: CostModel, device: Hardware, scheme: Quantization, plan: dict[s
     found = fallbacks(model.model, scheme, device)
     length = int(plan["isl"]) + int(plan["osl"])
     if length > model.model.max_position_embeddings:
-        found.append(f"{length} tokens are more than {model.model.name}'s max_position_embeddings {model.model.max_position_embeddings}")
-    missing = [name for name in ("price", "tdp", "scale_out") if getattr(device, name) is None]
+        found.append(
+            f"{length} tokens are more than {model.model.name}'s max_position_embeddings {model.model.max_position_embeddings}"
+        )
+    if device.scale_out is None:
+        found.append(f"{device.title} has no scale-out link; plans beyond its domain of {int(device.domain.value)} cannot run")
+    missing = [name for name in ("price", "tdp") if getattr(device, name) is None]
     if missing:
         found.append(f"{device.title} has no known {' and no known '.join(missing)}; what depends on it is null")
     if model.entry.note:
@@ -76,7 +99,9 @@ def notes(model: CostModel, device: Hardware, scheme: Quantization, plan: dict[s
     return found + model.catalog.notes
 
 
-def operators(model: CostModel, hardware: str | Hardware, quantization: str | Quantization | None = None, **given: Any) -> pd.DataFrame:
+def operators(
+    model: CostModel, hardware: str | Hardware, quantization: str | Quantization | None = None, **given: Any
+) -> pd.DataFrame:
     """The operators of both phases at one point: counts and times of one rank, all layers, whole phase."""
     import pandas as pd
 
@@ -94,7 +119,7 @@ def operators(model: CostModel, hardware: str | Hardware, quantization: str | Qu
             section, _, kernel = scope.rpartition(".")
             rows.setdefault((phase, section, kernel), {})[column] = float(value)
     frame = pd.DataFrame([{"phase": p, "section": s, "operator": k, **columns} for (p, s, k), columns in rows.items()])
-    frame["bound"] = [_bound(row) for row in frame.to_dict("records")]
+    frame["bound"] = [_bound(columns) for columns in rows.values()]
     return frame
 
 

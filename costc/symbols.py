@@ -87,7 +87,10 @@ logit_byte = define("logit_byte", r"a_{\mathrm{l}}", "B", "bytes of a logit")
 
 
 def weight_byte(module: str) -> sp.Symbol:
-    return define(f"weight_byte_{module}", rf"w_{{\mathrm{{{_tex(module)}}}}}", "B", f"bytes of a weight element, module {module}")
+    """Bytes of a weight element of a module."""
+    return define(
+        f"weight_byte_{module}", rf"w_{{\mathrm{{{_tex(module)}}}}}", "B", f"bytes of a weight element, module {module}"
+    )
 
 
 def scale_geometry(module: str) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol, sp.Symbol]:
@@ -96,8 +99,12 @@ def scale_geometry(module: str) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol, sp.Sym
     return (
         define(f"block_out_{module}", rf"r_{{\mathrm{{{t}}}}}", "1", f"output rows that share a scale, module {module}"),
         define(f"block_in_{module}", rf"c_{{\mathrm{{{t}}}}}", "1", f"input columns that share a scale, module {module}"),
-        define(f"scale_byte_{module}", rf"s_{{\mathrm{{{t}}}}}", "B", f"bytes of a block's scale, module {module}", positive=False),
-        define(f"tensor_byte_{module}", rf"z_{{\mathrm{{{t}}}}}", "B", f"bytes of a tensor's scale, module {module}", positive=False),
+        define(
+            f"scale_byte_{module}", rf"s_{{\mathrm{{{t}}}}}", "B", f"bytes of a block's scale, module {module}", positive=False
+        ),
+        define(
+            f"tensor_byte_{module}", rf"z_{{\mathrm{{{t}}}}}", "B", f"bytes of a tensor's scale, module {module}", positive=False
+        ),
     )
 
 
@@ -107,6 +114,7 @@ def _tex(name: str) -> str:
 
 # ---- rates: bound last
 def peak(module: str) -> sp.Symbol:
+    """The rate at which a module's products are computed."""
     return define(
         f"peak_{module}", rf"P_{{\mathrm{{{_tex(module)}}}}}", "FLOP/s", f"dense peak in the format that {module} computes in"
     )

@@ -17,9 +17,26 @@ if TYPE_CHECKING:
     from costc.api import CostModel
 
 SWEEP_COLUMNS = (
-    "hardware", "quantization", "efficiency", "tp", "pp", "ep", "dp", "batch", "isl", "osl", "devices", "ttft", "tpot", "e2el",
-    "throughput_per_device", "throughput_per_user", "memory_total", "fits", "cost_per_million_tokens",
-)  # fmt: skip
+    "hardware",
+    "quantization",
+    "efficiency",
+    "tp",
+    "pp",
+    "ep",
+    "dp",
+    "batch",
+    "isl",
+    "osl",
+    "devices",
+    "ttft",
+    "tpot",
+    "e2el",
+    "throughput_per_device",
+    "throughput_per_user",
+    "memory_total",
+    "fits",
+    "cost_per_million_tokens",
+)
 SCALES = {"B": (1e9, "GB"), "s": (1.0, "s"), "FLOP": (1e12, "TFLOP")}
 
 
@@ -37,6 +54,11 @@ def clean(value: Any) -> Any:
 def print_json(value: Any) -> None:
     """Print a value as JSON, which has no NaN."""
     print(json.dumps(clean(value), indent=2, allow_nan=False))
+
+
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame, keyed by column."""
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool, as_csv: bool, title: str = "") -> None:
@@ -80,7 +102,7 @@ def _cell(value: Any) -> str:
 def print_result(found: dict[str, Any], frames: dict[str, pd.DataFrame], as_json: bool, as_csv: bool) -> None:
     """Print one evaluated point, with its operator tables where there are any."""
     if as_json:
-        print_json(found | {name: frame.to_dict("records") for name, frame in frames.items()})
+        print_json(found | {name: records(frame) for name, frame in frames.items()})
         return
     flat = _flat(found)
     if as_csv:
@@ -88,7 +110,7 @@ def print_result(found: dict[str, Any], frames: dict[str, pd.DataFrame], as_json
     else:
         print_rows([{"quantity": k, "value": _readable(k, v)} for k, v in flat if k != "notes"], False, False)
     for name, frame in frames.items():
-        print_rows(frame.to_dict("records"), False, as_csv, name)
+        print_rows(records(frame), False, as_csv, name)
     for note in found["notes"]:
         print(f"note: {note}", file=sys.stderr)
 
@@ -129,7 +151,7 @@ def print_sweep(frame: pd.DataFrame, invalid: int, sort: str | None, everything:
     shown = frame if everything or as_json or as_csv else frame[frame["fits"] == 1]
     shown = shown.sort_values(sort, kind="stable") if sort else shown
     machine = as_json or as_csv
-    rows = (shown if machine else shown[list(SWEEP_COLUMNS)]).to_dict("records")
+    rows = records(shown if machine else shown[list(SWEEP_COLUMNS)])
     for row in rows:
         row["fits"] = bool(row["fits"])
     print_rows(rows, as_json, as_csv)
@@ -153,7 +175,9 @@ def print_formula(model: CostModel, name: str | None, general: bool, latex: bool
     unit, meaning = known.get(name) or known[name.replace(".", "_")]
     symbols = [{"symbol": n, "latex": t, "unit": u, "meaning": m} for n, t, u, m in symbol_table(expr)]
     if as_json:
-        print_json({"name": name, "unit": unit, "meaning": meaning, "expression": str(expr), "latex": sp.latex(expr), "symbols": symbols})
+        print_json(
+            {"name": name, "unit": unit, "meaning": meaning, "expression": str(expr), "latex": sp.latex(expr), "symbols": symbols}
+        )
     elif as_csv:
         print_rows(symbols, False, True)
     else:

@@ -50,7 +50,7 @@ def parse(text: object, unit: str) -> float:
     match = _QUANTITY.fullmatch(number) if isinstance(number, str) else None
     wanted = f"a number with a unit: {', '.join(allowed)}" if unit != "1" else "a plain number"
     if not match:
-        raise ValueError(f"{text!r} is not {wanted}")
+        raise ValueError(f"{text!r} is not a quantity; expected {wanted}")
     value, name = float(match[1]), match[2]
     if name not in UNITS or UNITS[name][1] != unit:
         said = f"unit {name!r}" if name else "no unit"
@@ -58,7 +58,7 @@ def parse(text: object, unit: str) -> float:
         raise ValueError(f"{text!r} has {said}; expected {wanted}" + (f"; did you mean {close!r}?" if close else ""))
     result = value * UNITS[name][0]
     if not math.isfinite(result):
-        raise ValueError(f"{text!r} is not finite")
+        raise ValueError(f"{text!r} is too large; expected a finite number")
     return result
 
 

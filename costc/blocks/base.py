@@ -9,7 +9,7 @@ import sympy as sp
 from pydantic import BaseModel, ConfigDict
 
 from costc import symbols as S
-from costc.ir.types import Axis, Kind, Op, Read, Role, Section, Tensor
+from costc.ir.types import ONE, Axis, Kind, Op, Read, Role, Section, Tensor
 
 BATCH = Axis("batch", S.batch)
 SEQ = Axis("seq", S.seq)
@@ -69,12 +69,20 @@ class Builder:
         return self._tensor(Tensor(name, axes, Role.ACTIVATION))
 
     def weight(
-        self, name: str, out: Axes, in_: Axes = (), stack: Axes = (), module: str | None = None, **kw: bool
+        self,
+        name: str,
+        out: Axes,
+        in_: Axes = (),
+        stack: Axes = (),
+        module: str | None = None,
+        *,
+        trained: bool = True,
+        shared: bool = False,
     ) -> str:
         """A weight: a matrix of `out` x `in_` (or, without `in_`, a vector), one for each element of `stack`."""
         matrix = (tuple(a.name for a in out), tuple(a.name for a in in_)) if in_ else None
         return self._tensor(
-            Tensor(name, stack + out + in_, Role.WEIGHT, module or self.module, matrix, **kw)
+            Tensor(name, stack + out + in_, Role.WEIGHT, module or self.module, matrix, trained=trained, shared=shared)
         )
 
     def cache(self, name: str, axes: Axes) -> str:
@@ -89,18 +97,26 @@ class Builder:
     # ---- operators; each returns the name of the tensor it writes
 
     def op(
-        self, name: str, kind: Kind, reads: tuple[str | Read, ...], writes: Axes | Read, domain: Axes,
-        *, module: str | None = None, work: int = 1, fanout: sp.Expr = sp.Integer(1), linear: bool = False, element_byte: sp.Expr | None = None,
-    ) -> str:  # fmt: skip
+        self,
+        name: str,
+        kind: Kind,
+        reads: tuple[str | Read, ...],
+        writes: Axes | Read,
+        domain: Axes,
+        *,
+        module: str | None = None,
+        work: int = 1,
+        fanout: sp.Expr = ONE,
+        linear: bool = False,
+        element_byte: sp.Expr | None = None,
+    ) -> str:
         """Any operator; `writes` are the axes of a new activation named like the operator, or an access to a tensor."""
         if isinstance(writes, Read):
             written = writes
         else:
             written = Read(self._tensor(Tensor(name, writes, Role.ACTIVATION, element_byte=element_byte)))
         accesses = tuple(r if isinstance(r, Read) else Read(r) for r in reads)
-        self.ops.append(
-            Op(name, kind, domain, accesses, (written,), module or self.module, sp.Integer(work), fanout, linear)
-        )  # fmt: skip
+        self.ops.append(Op(name, kind, domain, accesses, (written,), module or self.module, sp.Integer(work), fanout, linear))
         return written.tensor
 
     def contract(self, name: str, reads: tuple[str | Read, ...], writes: Axes, over: Axes, **kw: object) -> str:
@@ -109,12 +125,20 @@ class Builder:
 
     def project(self, name: str, x: str, out: Axes, in_: Axes, bias: bool = False, **kw: object) -> str:
         """`x` [batch seq in_] times a weight [out in_], with an optional bias vector."""
-        reads = (x, self.weight(f"{name}_weight", out, in_, module=kw.get("module")))  # type: ignore[arg-type]
+        reads: tuple[str | Read, ...] = (x, self.weight(f"{name}_weight", out, in_))
         if bias:
-            reads += (self.weight(f"{name}_bias", out, module=kw.get("module")),)  # type: ignore[arg-type]
+            reads += (self.weight(f"{name}_bias", out),)
         return self.contract(name, reads, (BATCH, SEQ, *out), in_, **kw)
 
-    def map(self, name: str, reads: tuple[str | Read, ...], writes: Axes | Read, work: int = 1, domain: Axes | None = None, linear: bool = False) -> str:
+    def map(
+        self,
+        name: str,
+        reads: tuple[str | Read, ...],
+        writes: Axes | Read,
+        work: int = 1,
+        domain: Axes | None = None,
+        linear: bool = False,
+    ) -> str:
         """An elementwise operator of `work` FLOP a point."""
         over = domain if domain is not None else writes
         if isinstance(over, Read):
@@ -128,7 +152,13 @@ class Builder:
         return self.op(name, Kind.REDUCE, (x, weight), axes, axes, work=4)
 
     def section(self, layers: sp.Expr, stage_layers: sp.Expr) -> Section:
-        return Section(  # fmt: skip
-            self.name, self.group, tuple(self.tensors.values()), tuple(self.ops), tuple(self.inputs),
-            tuple(self.outputs), layers, stage_layers,
+        return Section(
+            self.name,
+            self.group,
+            tuple(self.tensors.values()),
+            tuple(self.ops),
+            tuple(self.inputs),
+            tuple(self.outputs),
+            layers,
+            stage_layers,
         )

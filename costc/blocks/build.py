@@ -13,6 +13,7 @@ from costc.ir.verify import verify
 PHASES = ("prefill", "decode")
 PARTS = ("attention", "ffn")
 
+
 def build(model: Model, phase: str) -> Graph:
     """The operators of one step of `model`, unsharded, in symbols; dimension symbols are bound in `bindings`."""
     dimensions = Dimensions()
@@ -31,8 +32,9 @@ def build(model: Model, phase: str) -> Graph:
     return verify(Graph(model.name, phase, tuple(sections), tuple(dimensions.values.items())))
 
 
-def _layer(part: str, name: str, block: Block, phase: str, dimensions: Dimensions, hidden: Axis,
-           count: int, stage: sp.Expr) -> Section:  # fmt: skip
+def _layer(
+    part: str, name: str, block: Block, phase: str, dimensions: Dimensions, hidden: Axis, count: int, stage: sp.Expr
+) -> Section:
     """A block, and before it the sum of the last block's output into the residual stream, and the norm."""
     b = Builder(f"{part}.{name}", block.group, dimensions)
     block.build(b, _residual(b, (BATCH, SEQ, hidden)), phase)

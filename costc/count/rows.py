@@ -56,9 +56,7 @@ class CostTable:
         """Rows whose fields equal (or are among) what is given."""
 
         def kept(row: CostRow) -> bool:
-            return all(
-                getattr(row, k) in v if isinstance(v, tuple) else getattr(row, k) == v for k, v in fields.items()
-            )
+            return all(getattr(row, k) in v if isinstance(v, tuple) else getattr(row, k) == v for k, v in fields.items())
 
         return replace(self, rows=tuple(row for row in self.rows if kept(row)))
 

@@ -56,19 +56,18 @@ def byte_of(tensor: Tensor, section: str) -> sp.Expr:
 
 def _section(section: Section, phase: str) -> Iterator[CostRow]:
     for names in section.kernels:
-        ops = tuple(section.op(name) for name in names)
-        kernel = _kernel_name(ops)
+        yield from _kernel(section, tuple(section.op(name) for name in names), phase)
 
-        def row(resource: str, module: str, amount: sp.Expr, kernel: str = kernel) -> CostRow:
-            return CostRow(
-                section.name, _group(section, ops), kernel, phase, resource, module, amount, section.layers, section.stage_layers
-            )  # fmt: skip
 
-        for op in ops:
-            yield from (row(r, m, a) for r, m, a in _work(op) if a != 0)
-        if ops[0].kind is not Kind.COLLECTIVE:
-            yield row("launches", ops[0].module, ONE)
-            yield from (row(r, m, a) for r, m, a in _moved(section, ops))
+def _kernel(section: Section, ops: tuple[Op, ...], phase: str) -> Iterator[CostRow]:
+    """The rows of one kernel: work of each operator, one launch, and what moves in and out of the whole."""
+    found = [(r, m, a) for op in ops for r, m, a in _work(op) if a != 0]
+    if ops[0].kind is not Kind.COLLECTIVE:
+        found.append(("launches", ops[0].module, ONE))
+        found += [(r, m, a) for r, m, a in _moved(section, ops) if a != 0]
+    group, name = _group(section, ops), _kernel_name(ops)
+    for resource, module, amount in found:
+        yield CostRow(section.name, group, name, phase, resource, module, amount, section.layers, section.stage_layers)
 
 
 def _group(section: Section, ops: tuple[Op, ...]) -> str:

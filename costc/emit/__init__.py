@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,6 +11,11 @@ import sympy as sp
 from costc.emit.formulas import Formula
 from costc.program import Program
 from costc.registry import Registry
+
+
+def mangle(name: str) -> str:
+    """A name that Python takes: dots and dashes become underscores."""
+    return re.sub(r"\W", "_", name)
 
 
 @dataclass(frozen=True)
@@ -22,14 +28,13 @@ class Artifact:
     formulas: tuple[Formula, ...] = ()
     bindings: tuple[tuple[sp.Symbol, sp.Expr], ...] = ()
 
-
     def with_program(self, program: Program) -> Artifact:
         return replace(self, program=program)
 
 
 @dataclass(frozen=True)
 class Target:
-    """An output format: the file's path for a model (under generated/<study>/), and its text.
+    """An output format: the file's path in generated/<study>/, given the model's folder there, and its text.
 
     `readable`: it is given the program as published, not the simplified one.
     """

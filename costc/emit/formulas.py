@@ -54,7 +54,10 @@ class Formula:
 
 
 def of_phase(table: CostTable, reaches: tuple[Reach, ...], phase: str) -> dict[str, Formula]:
-    """The formulas of a phase ('prefill', 'decode', 'generation'), by '<phase>.<resource>' and '<phase>.<section>.<kernel>.<resource>'."""
+    """The formulas of a phase ('prefill', 'decode', 'generation').
+
+    Named '<phase>.<resource>', '<phase>.<section>.<resource>' and '<phase>.<section>.<kernel>.<resource>'.
+    """
     found = {}
     scopes = {phase: table}
     for section, rows in table.group_by("section").items():

@@ -30,15 +30,20 @@ class Hardware:
     def facts(self) -> dict[str, Fact]:
         """All facts by name."""
         found = {
-            "memory": self.memory, "memory_bandwidth": self.memory_bandwidth, "scale_up": self.scale_up, "domain": self.domain,
-            "scale_out": self.scale_out, "tdp": self.tdp, "price": self.price,
-        }  # fmt: skip
+            "memory": self.memory,
+            "memory_bandwidth": self.memory_bandwidth,
+            "scale_up": self.scale_up,
+            "domain": self.domain,
+            "scale_out": self.scale_out,
+            "tdp": self.tdp,
+            "price": self.price,
+        }
         return {k: v for k, v in (found | {f"peak.{d}": f for d, f in self.peak.items()}).items() if v is not None}
 
 
 @dataclass(frozen=True)
 class Format:
-    """How weights of a module are stored: a dtype, and scales on blocks of (output rows, input columns); None: the whole extent."""
+    """How weights of a module are stored: a dtype, and scales on blocks of (output rows, input columns), None: all of them."""
 
     dtype: str
     block: tuple[int | None, int | None] = (None, None)

@@ -44,12 +44,24 @@ class Reach:
     @property
     def pairs(self) -> sp.Symbol:
         tail = "" if self.window is None else f", within {self.name}"
-        return S.define(f"pairs_{self.name}", rf"\Pi_{{\mathrm{{{S._tex(self.name)}}}}}", "1", f"query-key pairs of a sequence in the step{tail}", integer=True)
+        return S.define(
+            f"pairs_{self.name}",
+            rf"\Pi_{{\mathrm{{{S._tex(self.name)}}}}}",
+            "1",
+            f"query-key pairs of a sequence in the step{tail}",
+            integer=True,
+        )
 
     @property
     def context(self) -> sp.Symbol:
         tail = "" if self.window is None else f", within {self.name}"
-        return S.define(f"context_{self.name}", rf"c_{{\mathrm{{{S._tex(self.name)}}}}}", "1", f"cached tokens of a sequence that the step touches{tail}", integer=True)
+        return S.define(
+            f"context_{self.name}",
+            rf"c_{{\mathrm{{{S._tex(self.name)}}}}}",
+            "1",
+            f"cached tokens of a sequence that the step touches{tail}",
+            integer=True,
+        )
 
     def pairs_of(self, seq: sp.Expr, past: sp.Expr) -> sp.Expr:
         """Pairs attended by `seq` tokens after `past` ones: each new token attends itself and what lies before it."""

@@ -34,9 +34,7 @@ def over_segments(kernel: Kernel, segments: tuple[Segment, ...], batch: sp.Expr,
     for index, segment in enumerate(segments):
         name = f"{where}.{index}" if len(segments) > 1 else where
         count = steps.let(f"{name}.pieces", segment.count, "1", "pieces of the segment")
-        (a, a_step), (b, b_step) = (
-            _progression(kernel, expr, segment, batch) for expr in (kernel.compute, kernel.move)
-        )
+        (a, a_step), (b, b_step) = (_progression(kernel, expr, segment, batch) for expr in (kernel.compute, kernel.move))
         total += sum_of_max(count, _let(a, f"{name}.compute", steps), a_step, _let(b, f"{name}.move", steps), b_step, name, steps)
     return total
 

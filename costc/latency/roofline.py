@@ -52,11 +52,13 @@ class Kernel:
 
 
 def second_per_flop(module: str, steps: Steps) -> sp.Expr:
+    """Time of one FLOP of a module, named as a step."""
     expr = 1 / (S.peak(module) * S.compute_efficiency)
     return steps.let(f"rates.second_per_flop.{module}", expr, "s/FLOP", f"time of one FLOP of {module}")
 
 
 def second_per_byte(steps: Steps) -> sp.Expr:
+    """Time to move one byte between memory and chip, named as a step."""
     expr = 1 / (S.memory_bandwidth * S.memory_efficiency)
     return steps.let("rates.second_per_byte", expr, "s/B", "time to move one byte between memory and chip")
 
@@ -80,8 +82,13 @@ def kernels(table: CostTable, reaches: tuple[Reach, ...], bindings: Bindings, st
             compute = sp.Add(*(f * second_per_flop(m, steps) for m, f in flop.items()))
             move = byte * second_per_byte(steps)
             yield Kernel(
-                section, name, one.group, one.layers.xreplace(bindings), one.stage_layers.xreplace(bindings),
+                section,
+                name,
+                one.group,
+                one.layers.xreplace(bindings),
+                one.stage_layers.xreplace(bindings),
                 in_coefficients(compute, grows, f"{where}.compute", steps),
                 in_coefficients(move, grows, f"{where}.move", steps),
-                reach is None and S.seq not in symbols, reach,
-            )  # fmt: skip
+                reach is None and S.seq not in symbols,
+                reach,
+            )

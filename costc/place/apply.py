@@ -132,7 +132,9 @@ class _Placer:
         for read in op.reads:
             tensor = self.tensors[self.renamed.get(read.tensor, read.tensor)]
             for cut in [c for c in tensor.cuts if c in reduced]:
-                whole = replace(tensor, name=f"{read.tensor}_whole_{cut.strategy}", cuts=tuple(c for c in tensor.cuts if c != cut))
+                whole = replace(
+                    tensor, name=f"{read.tensor}_whole_{cut.strategy}", cuts=tuple(c for c in tensor.cuts if c != cut)
+                )
                 byte = whole.size * whole.share * (tensor.element_byte or S.activation_byte)
                 link = all_gather(byte, self.mesh.group(cut.strategy))
                 self._collective(f"{read.tensor}_all_gather_{cut.strategy}", tensor, whole, link)

@@ -50,4 +50,5 @@ def needed_copies(ranks: sp.Expr, fanout: sp.Expr) -> sp.Expr:
 
 
 def activation_byte(size: sp.Expr) -> sp.Expr:
+    """Bytes of that many activation elements."""
     return size * S.activation_byte

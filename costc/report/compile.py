@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import costc
-from costc.emit import TARGETS, Artifact
-from costc.report.context import Chosen, context
+from costc.emit import TARGETS, Artifact, mangle
+from costc.report.argue import Chosen
+from costc.report.context import context
 from costc.report.figures import figures
 from costc.report.render import render
 from costc.search.choose import choose, recommend
@@ -41,11 +40,15 @@ def compile_study(path: Path, out: Path, check: bool, model_class: Any, say: Say
     if check:
         stale = [name for name, text in files.items() if not _same(out / name, text)]
         stale += sorted(str(p.relative_to(out)) for p in _left_over(found, out, files))
-        return Outcome(tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",), int(bool(stale or unmet)))
+        return Outcome(
+            tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",), int(bool(stale or unmet))
+        )
     for name, text in files.items():
         _write(out / name, text)
     for left in _left_over(found, out, files):
         left.unlink()
+        if not any(left.parent.iterdir()):
+            left.parent.rmdir()
     lines = (f"wrote {len(files)} files under {out / 'generated' / found.name} and {out / 'reports'}", *unmet)
     _remember(path, out, found, files, lines, int(bool(unmet)))
     return Outcome(lines, int(bool(unmet)))
@@ -58,11 +61,15 @@ def _files(found: Study, path: Path, model_class: Any, say: Say) -> tuple[dict[s
     for name, model in models.items():
         say(f"compiling {name}")
         artifact = Artifact(
-            model.fast_program, model.model.title, digest_of(Path(model.entry.origin)), tuple(model.formula_list), tuple(model.bindings.items())
-        )  # fmt: skip
+            model.fast_program,
+            model.model.title,
+            digest_of(Path(model.entry.origin)),
+            tuple(model.formula_list),
+            tuple(model.bindings.items()),
+        )
         for target in TARGETS.values():
             program = model.program if target.readable else model.fast_program
-            files[f"generated/{found.name}/{target.path(name)}"] = target.emit(artifact.with_program(program))
+            files[f"generated/{found.name}/{target.path(mangle(name))}"] = target.emit(artifact.with_program(program))
     chosen = []
     for scenario in found.scenarios:
         say(f"searching {scenario.name}")
@@ -73,7 +80,9 @@ def _files(found: Study, path: Path, model_class: Any, say: Say) -> tuple[dict[s
         files |= {f"reports/figures/{found.name}/{name}.svg": text for name, text in figures(found, item).items()}
     page = context(found, chosen, {n: m.parameters for n, m in models.items()}, digest_of(path))
     files[f"reports/{found.name}.md"] = render(page, f"figures/{found.name}", path.as_posix())
-    unmet = tuple(f"{c.scenario.name}: nothing meets the limits; the report says what is short" for c in chosen if c.recommended is None)
+    unmet = tuple(
+        f"{c.scenario.name}: nothing meets the limits; the report says what is short" for c in chosen if c.recommended is None
+    )
     return files, unmet
 
 
@@ -91,7 +100,7 @@ def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(text.encode())
-    os.replace(part, path)
+    part.replace(path)
 
 
 def _left_over(found: Study, out: Path, files: dict[str, str]) -> Iterator[Path]:
@@ -107,7 +116,7 @@ def _left_over(found: Study, out: Path, files: dict[str, str]) -> Iterator[Path]
 
 def _state(path: Path) -> str:
     """A digest of all that a compilation reads: the study, specs beside it, the catalogue, and the compiler."""
-    package = Path(costc.__file__).parent
+    package = Path(__file__).parent.parent
     folders = ((package, "*.py"), (package, "*.j2"), (shipped(), "*.yaml"), (path.parent, "*.yaml"))
     digest = hashlib.sha256(path.name.encode())
     for folder, pattern in folders:

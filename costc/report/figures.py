@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from costc.report.context import Chosen
+from costc.report.argue import Chosen
 from costc.search.choose import Candidate, around, rounded
 from costc.serving.phases import GROUPS
 from costc.spec.study import Study
@@ -30,14 +30,15 @@ def figures(study: Study, found: Chosen) -> dict[str, str]:
     }
 
 
-def _axes(width: float = 7.0, height: float = 4.0) -> tuple[Any, Any]:
+def _axes(width: float = 7.0, height: float = 4.0, rows: int = 1) -> tuple[Any, Any]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(visible=True, alpha=0.25, linewidth=0.6)
-    return figure, axes
+    found = figure.subplots(rows, squeeze=False, sharex=rows > 1)[:, 0]
+    for axes in found:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(visible=True, alpha=0.25, linewidth=0.6)
+    return figure, found if rows > 1 else found[0]
 
 
 def _svg(figure: Any, salt: str) -> str:
@@ -55,16 +56,42 @@ def _frontier(study: Study, found: Chosen) -> str:
     choice = found.recommended
     assert choice is not None
     assert choice.chosen is not None
-    grid, good = choice.grid, choice.masks.good & np.isin(choice.grid.scheme, [i for i, s in enumerate(study.quantization) if s.name in study.keeps_quality])
+    grid, good = (
+        choice.grid,
+        choice.masks.good
+        & np.isin(choice.grid.scheme, [i for i, s in enumerate(study.quantization) if s.name in study.keeps_quality]),
+    )
     figure, axes = _axes()
-    reach = {h: float(np.max(grid.outputs["throughput_per_device"][good & (grid.hardware == h)], initial=0)) for h in range(len(study.hardware))}
+    reach = {
+        h: float(np.max(grid.outputs["throughput_per_device"][good & (grid.hardware == h)], initial=0))
+        for h in range(len(study.hardware))
+    }
     shown = sorted((h for h in reach if reach[h] > 0), key=lambda h: (-float(f"{reach[h]:.6g}"), h))[:SHOWN]
     for place, h in enumerate(shown):
-        x, y = _upper(grid.outputs["throughput_per_user"][good & (grid.hardware == h)], grid.outputs["throughput_per_device"][good & (grid.hardware == h)])
+        x, y = _upper(
+            grid.outputs["throughput_per_user"][good & (grid.hardware == h)],
+            grid.outputs["throughput_per_device"][good & (grid.hardware == h)],
+        )
         axes.plot(x, y, marker=MARKERS[place], color=COLOURS[place], markersize=4, linewidth=1.2, label=study.hardware[h].title)
     best = choice.chosen
-    axes.plot(*_rounded(best["throughput_per_user"], best["throughput_per_device"]), "o", markersize=13, markerfacecolor="none", markeredgecolor="black", label="recommended")
-    axes.set(xlabel="output tokens/s per user", ylabel="output tokens/s per device", xscale="log", yscale="log", title=f"{found.scenario.title}: {choice.model}, within the limits")
+    axes.plot(
+        *_rounded(best["throughput_per_user"], best["throughput_per_device"]),
+        marker="o",
+        markersize=11,
+        linestyle="none",
+        markerfacecolor="none",
+        markeredgecolor="black",
+        label="recommended",
+    )
+    axes.set(
+        xlabel="output tokens/s per user",
+        ylabel="output tokens/s per device",
+        xscale="log",
+        yscale="log",
+        title=f"{found.scenario.title}: {choice.model}, within the limits",
+    )
+    _plain_ticks(axes.xaxis)
+    _plain_ticks(axes.yaxis)
     axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _svg(figure, f"{found.scenario.name}.frontier")
 
@@ -83,32 +110,42 @@ def _rounded(*values: float) -> tuple[list[float], ...]:
 
 
 def _batch(found: Chosen) -> str:
-    """TPOT and throughput per device of the chosen plan over the batch, with the limits."""
+    """Throughput per device, and TTFT and TPOT with their limits, of the chosen plan over the batch."""
     choice = found.recommended
     assert choice is not None
     assert choice.chosen is not None
     points = around(choice.grid, choice.chosen)
     batches = [p.batch for p in points]
-    fits = max((p.batch for p in points if p["fits"] == 1), default=batches[0])
-    figure, axes = _axes()
-    axes.plot(batches, _column(points, "throughput_per_device"), marker="o", color=COLOURS[0], label="output tokens/s per device")
-    axes.set(xlabel="batch", ylabel="output tokens/s per device", xscale="log", title=f"{found.scenario.title}: the chosen plan over the batch")
-    times = axes.twinx()
-    times.spines[["top"]].set_visible(False)
+    figure, (upper, lower) = _axes(height=5.2, rows=2)
+    upper.plot(
+        batches, _column(points, "throughput_per_device"), marker="o", color=COLOURS[0], label="output tokens/s per device"
+    )
+    upper.set(ylabel="output tokens/s per device", title=f"{found.scenario.title}: the chosen plan over the batch")
     for name, colour, marker in (("ttft", COLOURS[3], "s"), ("tpot", COLOURS[2], "D")):
-        times.plot(batches, _column(points, name), marker=marker, color=colour, linewidth=1.2, label=name.upper())
+        lower.plot(batches, _column(points, name), marker=marker, color=colour, linewidth=1.2, label=name.upper())
         limit = getattr(found.scenario, name).value
-        times.axhline(limit, color=colour, linestyle="--", linewidth=0.9, label=f"{name.upper()} limit")
-    axes.axvline(choice.chosen.batch, color="black", linewidth=0.9, linestyle=":", label="chosen")
-    if fits < batches[-1]:
-        axes.axvspan(fits, batches[-1], color="grey", alpha=0.15, label="does not fit")
-    times.set(ylabel="seconds", yscale="log")
-    axes.set_xticks(batches, [str(b) for b in batches], fontsize=7)
-    axes.minorticks_off()
-    handles = [h for a in (axes, times) for h in a.get_legend_handles_labels()[0]]
-    labels = [t for a in (axes, times) for t in a.get_legend_handles_labels()[1]]
-    axes.legend(handles, labels, fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.12, 0.5))
+        lower.axhline(limit, color=colour, linestyle="--", linewidth=0.9, label=f"{name.upper()} limit")
+    lower.set(xlabel="batch", ylabel="seconds")
+    fits = max((p.batch for p in points if p["fits"] == 1), default=batches[0])
+    for axes in (upper, lower):
+        axes.set(xscale="log", yscale="log")
+        _plain_ticks(axes.yaxis)
+        axes.set_xticks(batches, [str(b) for b in batches], fontsize=7)
+        axes.minorticks_off()
+        axes.axvline(choice.chosen.batch, color="black", linewidth=0.9, linestyle=":", label="chosen")
+        if fits < batches[-1]:
+            axes.axvspan(fits, batches[-1], color="grey", alpha=0.15, label="does not fit")
+        axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _svg(figure, f"{found.scenario.name}.batch")
+
+
+def _plain_ticks(axis: Any) -> None:
+    """Figures instead of powers of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _column(points: list[Candidate], name: str) -> np.ndarray:

@@ -26,14 +26,17 @@ def second(value: float) -> str:
 
 
 def dollars(value: float) -> str:
+    """A price, where there is one."""
     return f"${number(value)}" if math.isfinite(value) else "no price"
 
 
 def gigabyte(value: float) -> str:
+    """Bytes in GB (1e9)."""
     return f"{number(value / 1e9)} GB"
 
 
 def percent(value: float) -> str:
+    """A share in percent, two digits."""
     return f"{number(100 * value, 2)} %" if math.isfinite(value) else "-"
 
 
@@ -44,6 +47,7 @@ def plan(candidate: Candidate) -> str:
 
 
 def devices(candidate: Candidate) -> int:
+    """Devices of a deployment's replica."""
     return int(candidate["devices"])
 
 

@@ -1,7 +1,8 @@
 """Choosing: what meets the limits, what is cheapest, fastest, smallest, and why others lose.
 
-Figures are rounded to RANK_DIGITS before they are compared, and equals are told apart by name and
-plan, so that processors that differ in the last bit choose alike.
+Figures are rounded before they are compared, so that processors that differ in the last bit choose
+alike; a tenth of a percent is no difference. Equals are told apart: the scheme in which the model is
+published first, then plan, batch and order in the study.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import numpy as np
 from costc.search.grid import PLAN, Grid
 from costc.spec.study import Scenario, Study
 
-RANK_DIGITS = 6
+SHOWN_DIGITS = 6
+NO_DIFFERENCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -50,23 +52,28 @@ class Masks:
 def masks(grid: Grid, scenario: Scenario) -> Masks:
     """Compare a grid with a scenario's limits. A point that cannot be timed (no compute format) is not valid."""
     out = grid.outputs
-    return Masks(np.isfinite(out["ttft"]), out["fits"] == 1, out["ttft"] <= scenario.ttft.value, out["tpot"] <= scenario.tpot.value)
+    return Masks(
+        np.isfinite(out["ttft"]), out["fits"] == 1, out["ttft"] <= scenario.ttft.value, out["tpot"] <= scenario.tpot.value
+    )
 
 
 def candidate(grid: Grid, index: int) -> Candidate:
     """The candidate at an index."""
     return Candidate(
-        grid.model.name, int(grid.hardware[index]), int(grid.scheme[index]),
-        {name: int(grid.columns[name][index]) for name in PLAN}, int(grid.columns["batch"][index]),
+        grid.model.name,
+        int(grid.hardware[index]),
+        int(grid.scheme[index]),
+        {name: int(grid.columns[name][index]) for name in PLAN},
+        int(grid.columns["batch"][index]),
         {name: float(v[index]) for name, v in grid.outputs.items()},
-    )  # fmt: skip
+    )
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
-    """Values to RANK_DIGITS significant digits; NaN becomes infinity, so that it ranks last."""
+def rounded(values: np.ndarray, digits: int = SHOWN_DIGITS) -> np.ndarray:
+    """Values to some significant digits; NaN becomes infinity, so that it ranks last."""
     values = np.where(np.isnan(values), np.inf, values)
     with np.errstate(all="ignore"):
-        scale = 10.0 ** (RANK_DIGITS - 1 - np.floor(np.log10(np.abs(values))))
+        scale = 10.0 ** (digits - 1 - np.floor(np.log10(np.abs(values))))
         result = np.round(values * scale) / scale
     return np.where(np.isfinite(scale) & np.isfinite(values), result, values)
 
@@ -76,7 +83,13 @@ def best(grid: Grid, mask: np.ndarray, keys: tuple[str, ...]) -> Candidate | Non
     where = np.flatnonzero(mask)
     if not len(where):
         return None
-    order = [rounded(-grid.outputs[k[1:]][where] if k.startswith("-") else grid.outputs[k][where]) for k in keys]
+
+    def value(key: str) -> np.ndarray:
+        return -grid.outputs[key[1:]][where] if key.startswith("-") else grid.outputs[key][where]
+
+    first = rounded(value(keys[0]))
+    where = where[first <= np.min(first) + NO_DIFFERENCE * abs(np.min(first))] if np.isfinite(np.min(first)) else where
+    order = [~grid.native[where], *(rounded(value(k)) for k in keys)]
     ties = [grid.columns[k][where] for k in PLAN] + [grid.columns["batch"][where], grid.hardware[where], grid.scheme[where]]
     return candidate(grid, int(where[np.lexsort([*reversed(ties), *reversed(order)])[0]]))
 

@@ -17,20 +17,25 @@ PLAN = ("tp", "pp", "dp", "ep")
 
 @dataclass(frozen=True)
 class Grid:
-    """Columns of one model's candidates: indices of device and scheme, plan and batch; and evaluated outputs."""
+    """Columns of one model's candidates: indices of device and scheme, plan and batch; evaluated outputs; and where the scheme
+    is the one in which the model is published."""
 
     model: Model
     hardware: np.ndarray
     scheme: np.ndarray
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
+    native: np.ndarray
 
     def __len__(self) -> int:
         return len(self.hardware)
 
 
 def plans(study: Study, model: Model) -> list[tuple[int, int, int, int]]:
-    """(tp, pp, dp, ep) within the device limit. Without experts, dp and ep stay 1: replicas of a dense model are counted, not placed."""
+    """(tp, pp, dp, ep) within the device limit.
+
+    Without experts, dp and ep stay 1: replicas of a dense model are counted, not placed.
+    """
     experts = any(getattr(block, "group", "") == "experts" for block in model.ffn.values())
     p = study.plans
     found = set()
@@ -48,10 +53,15 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
     h, q, p, b = (i.reshape(-1) for i in np.indices(shape))
     columns = {name: degrees[p, i] for i, name in enumerate(PLAN)} | {"batch": np.array(study.batches, dtype=np.float64)[b]}
     values = {
-        **settings(study.efficiency, study.engine), **_by_pair(study, model, h, q), **columns,
-        "microbatches": columns["pp"], "isl": scenario.isl.value, "osl": scenario.osl.value,
-    }  # fmt: skip
-    return Grid(model, h, q, columns, evaluator(values))
+        **settings(study.efficiency, study.engine),
+        **_by_pair(study, model, h, q),
+        **columns,
+        "microbatches": columns["pp"],
+        "isl": scenario.isl.value,
+        "osl": scenario.osl.value,
+    }
+    native = np.array([s.name == model.quantization for s in study.quantization])[q]
+    return Grid(model, h, q, columns, evaluator(values), native)
 
 
 def _by_pair(study: Study, model: Model, h: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray | float]:

@@ -37,7 +37,9 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
     plan = schedule(steps)
     bindings: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(v) for s, v in before.graph.bindings}
     for symbol, stored in before.table.definitions:
-        bindings[symbol] = steps.let(symbol.name, stored.xreplace(bindings), "B", "bytes of the weight as stored, scales included")
+        bindings[symbol] = steps.let(
+            symbol.name, stored.xreplace(bindings), "B", "bytes of the weight as stored, scales included"
+        )
     reaches = reaches_of(before.graph)
     bound = tuple(Reach(r.window.xreplace(bindings) if r.window is not None else None, r.name) for r in reaches)
     out = metrics.Outputs(steps)
@@ -60,7 +62,9 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
     valid = tuple(c.expr.xreplace(bindings) for c in before.graph.constraints)
     known = {s.symbol for s in steps.steps}
     free = {s for step in steps.steps for s in step.expr.free_symbols} - known
-    return verify(Program(name, ordered(free | {v for e in valid for v in e.free_symbols}), tuple(steps.steps), tuple(out.found), valid))
+    return verify(
+        Program(name, ordered(free | {v for e in valid for v in e.free_symbols}), tuple(steps.steps), tuple(out.found), valid)
+    )
 
 
 def reaches_of(graph: Graph) -> tuple[Reach, ...]:

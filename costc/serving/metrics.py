@@ -62,7 +62,12 @@ def times(before: Phase, after: Phase, plan: Schedule, mesh: Mesh, out: Outputs)
     out.add("throughput_per_device", output / devices, "1/s", "output tokens per second and device")
     power = devices * S.tdp
     out.add("cost_per_million_tokens", MILLION * devices * S.price / output, "USD", "per million output tokens")
-    out.add("cost_per_million_total_tokens", MILLION * devices * S.price * e2el / (S.batch * (S.isl + S.osl)), "USD", "per million tokens, input and output")
+    out.add(
+        "cost_per_million_total_tokens",
+        MILLION * devices * S.price * e2el / (S.batch * (S.isl + S.osl)),
+        "USD",
+        "per million tokens, input and output",
+    )
     out.add("energy_per_token", power / output, "W*s", "per output token, all devices at TDP")
     return {"ttft": ttft, "e2el": e2el, "devices": devices}
 
@@ -120,4 +125,9 @@ def _bound(phase: str, time: Phase, done: Work, moved: sp.Expr, out: Outputs) ->
         "launch": time.groups["launch"],
     }
     longest = BoundOf(*(needs[b] for b in BOUNDS))
-    out.add(f"bound_{phase}", longest, "1", f"what alone would take longest in {phase}: {', '.join(f'{i} {b}' for i, b in enumerate(BOUNDS))}")
+    out.add(
+        f"bound_{phase}",
+        longest,
+        "1",
+        f"what alone would take longest in {phase}: {', '.join(f'{i} {b}' for i, b in enumerate(BOUNDS))}",
+    )

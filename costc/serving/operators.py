@@ -13,7 +13,15 @@ from costc.serving.sections import Bindings
 from costc.serving.totals import Run, over_run
 
 #: the columns of an operator's row, with their units
-COLUMNS = {"flop": "FLOP", "memory_byte": "B", "link_byte": "B", "compute_time": "s", "memory_time": "s", "link_time": "s", "time": "s"}
+COLUMNS = {
+    "flop": "FLOP",
+    "memory_byte": "B",
+    "link_byte": "B",
+    "compute_time": "s",
+    "memory_time": "s",
+    "link_time": "s",
+    "time": "s",
+}
 
 
 def operators(phase: str, table: CostTable, time: Phase, run: Run, bindings: Bindings, out: Outputs) -> None:

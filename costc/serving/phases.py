@@ -53,7 +53,9 @@ def prefill(costs: tuple[SectionCost, ...], plan: Schedule, steps: Steps) -> Pha
     once = sends[0] + plan.step_tokens * sends[1]
     groups, chain, stage = _sums("prefill", times, plan.prefill_steps, once, steps)
     bubble = sp.Add(*((t.cost.layers - t.cost.stage_layers) * t.bubble for t in times))
-    bubble = steps.let("prefill.bubble", bubble + once, "s", "a full step in the stages other than the fullest, and its passing on")
+    bubble = steps.let(
+        "prefill.bubble", bubble + once, "s", "a full step in the stages other than the fullest, and its passing on"
+    )
     return Phase(_by_kernel(times), groups, chain, steps.let("prefill.time", stage + bubble, "s", "prefill of the whole batch"))
 
 
@@ -68,9 +70,7 @@ def generation(costs: tuple[SectionCost, ...], plan: Schedule, steps: Steps) -> 
 
 
 def _by_kernel(times: tuple[SectionTime, ...]) -> dict[tuple[str, str], sp.Expr]:
-    return {
-        (t.cost.name, k.name): t.cost.layers * time for t in times for k, time in zip(t.cost.kernels, t.kernels, strict=True)
-    }  # fmt: skip
+    return {(t.cost.name, k.name): t.cost.layers * time for t in times for k, time in zip(t.cost.kernels, t.kernels, strict=True)}
 
 
 def _sends(costs: tuple[SectionCost, ...]) -> tuple[sp.Expr, sp.Expr]:
@@ -79,7 +79,9 @@ def _sends(costs: tuple[SectionCost, ...]) -> tuple[sp.Expr, sp.Expr]:
     return sp.Add(*(c.hops for c in own)), sp.Add(*(c.per_token for c in own))
 
 
-def _sums(phase: str, times: tuple[SectionTime, ...], count: sp.Expr, sends: sp.Expr, steps: Steps) -> tuple[dict[str, sp.Expr], sp.Expr, sp.Expr]:
+def _sums(
+    phase: str, times: tuple[SectionTime, ...], count: sp.Expr, sends: sp.Expr, steps: Steps
+) -> tuple[dict[str, sp.Expr], sp.Expr, sp.Expr]:
     """(time by group along the chain, their sum, time on the fullest stage)."""
     sums = dict.fromkeys(GROUPS, ZERO)
     stage = ZERO
@@ -131,7 +133,9 @@ def _generation_section(cost: SectionCost, plan: Schedule, steps: Steps) -> Sect
     return _named("generation", cost, tuple(each), work, link, ZERO, steps)
 
 
-def _named(phase: str, cost: SectionCost, kernels: tuple[sp.Expr, ...], work: sp.Expr, link: sp.Expr, bubble: sp.Expr, steps: Steps) -> SectionTime:
+def _named(
+    phase: str, cost: SectionCost, kernels: tuple[sp.Expr, ...], work: sp.Expr, link: sp.Expr, bubble: sp.Expr, steps: Steps
+) -> SectionTime:
     work = steps.let(f"{phase}.{cost.name}.work", work, "s", "kernels of one layer")
     link = steps.let(f"{phase}.{cost.name}.link", link, "s", "collectives of one layer") if cost.per_token != 0 else ZERO
     return SectionTime(cost, kernels, work, link, bubble)

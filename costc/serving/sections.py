@@ -50,9 +50,15 @@ def _section(name: str, rows: CostTable, own: tuple[Kernel, ...], bindings: Bind
     one = rows.rows[0]
     hops, per_token = _links(rows, bindings, where, steps)
     return SectionCost(
-        name, own[0].group if own else "communication", one.layers.xreplace(bindings), one.stage_layers.xreplace(bindings),
-        len(rows.where(resource="launches").rows), hops, per_token, own,
-    )  # fmt: skip
+        name,
+        own[0].group if own else "communication",
+        one.layers.xreplace(bindings),
+        one.stage_layers.xreplace(bindings),
+        len(rows.where(resource="launches").rows),
+        hops,
+        per_token,
+        own,
+    )
 
 
 def _links(rows: CostTable, bindings: Bindings, where: str, steps: Steps) -> tuple[sp.Expr, sp.Expr]:

@@ -31,6 +31,7 @@ class Run:
 
 
 def prefill_run(plan: Schedule, reaches: tuple[Reach, ...]) -> Run:
+    """Prefill of all prompts of a rank."""
     steps = ((plan.whole_steps, plan.step_tokens), (plan.rest_steps, plan.rest_tokens))
     segments = {r: r.prefill(S.isl, plan.piece) for r in reaches}
     return Run(plan.tokens, steps, segments, plan.sequences, (plan.prefill_steps, plan.sequences / plan.prefill_steps))
@@ -58,7 +59,11 @@ def over_run(amount: sp.Expr, run: Run, where: str, steps: Steps, rank: sp.Expr 
             per_token += part / (S.batch * S.seq) * rank
         else:
             total += _over_steps(part, run, rank)
-    coefficients = ((per_step, run.head[0], "step"), (per_token, run.tokens, "token"), (per_row, run.head[0] * run.head[1], "sequence"))
+    coefficients = (
+        (per_step, run.head[0], "step"),
+        (per_token, run.tokens, "token"),
+        (per_row, run.head[0] * run.head[1], "sequence"),
+    )
     for each, size, name in coefficients:
         if each != 0:
             total += size * steps.let(f"{where}.per_{name}", each, "B" if "byte" in where else "FLOP", f"for each {name}")
@@ -91,7 +96,12 @@ def flop(table: CostTable, run: Run, bindings: Bindings, where: str, steps: Step
     """Matrix FLOP of the phase by module, named as steps: of a rank, or of `rank` ranks where the table is unsharded."""
     found = table.where(resource="flop").group_by("module").items()
     return {
-        m: steps.let(f"{where}.flop.{m}", over_run(rows.total().xreplace(bindings), run, f"{where}.flop.{m}", steps, rank), "FLOP", f"matrix FLOP of {m}")
+        m: steps.let(
+            f"{where}.flop.{m}",
+            over_run(rows.total().xreplace(bindings), run, f"{where}.flop.{m}", steps, rank),
+            "FLOP",
+            f"matrix FLOP of {m}",
+        )
         for m, rows in found
     }
 

@@ -40,6 +40,7 @@ def simplify(program: Program, names: tuple[str, ...] | None = None) -> tuple[Pr
 
 
 def operations(program: Program) -> int:
+    """Operations of all steps, as sympy counts them."""
     return int(sum(step.expr.count_ops() for step in program.steps))
 
 

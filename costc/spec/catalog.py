@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import costc
 from costc.errors import CostcError, not_among
 from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
 from costc.spec import model as model_spec
@@ -34,7 +33,7 @@ KINDS: dict[str, Callable[[Document], tuple[Any, tuple[str, ...]]]] = {
 
 def shipped() -> Path:
     """The folder of the catalogue: inside an installed package, or of the checkout."""
-    package = Path(costc.__file__).parent
+    package = Path(__file__).parent.parent
     return package / "specs" if (package / "specs").is_dir() else package.parent / "specs"
 
 

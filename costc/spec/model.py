@@ -13,7 +13,7 @@ from costc.errors import not_among
 from costc.facts import Fact
 from costc.ir.model import LayerRun, Model
 from costc.registry import Registry
-from costc.spec.reader import Document, mapping
+from costc.spec.reader import Document, described, mapping
 from costc.spec.validate import BlockName, FactSpec, Name, SourceSpec, Strict, Title, fact, validate
 from costc.symbols import MODULES
 
@@ -82,9 +82,18 @@ def model(document: Document) -> ModelEntry:
     _check(document, spec, blocks)
     runs = tuple(LayerRun(r.repeat, tuple((p.attention, p.ffn) for p in r.pattern)) for r in spec.layers)
     built = Model(
-        spec.name, spec.title, spec.hidden_size, spec.vocab_size, spec.max_position_embeddings, spec.tie_word_embeddings,
-        blocks["attention"], blocks["ffn"], runs, spec.quantization, tuple(spec.modules_to_not_convert),
-    )  # fmt: skip
+        spec.name,
+        spec.title,
+        spec.hidden_size,
+        spec.vocab_size,
+        spec.max_position_embeddings,
+        spec.tie_word_embeddings,
+        blocks["attention"],
+        blocks["ffn"],
+        runs,
+        spec.quantization,
+        tuple(spec.modules_to_not_convert),
+    )
     scores = {k: fact(document, ("scores", k), v, spec.sources, "1") for k, v in spec.scores.items()}
     count = fact(document, ("parameters",), spec.parameters, spec.sources, "1") if spec.parameters else None
     source = str(spec.sources[spec.source].build())
@@ -115,7 +124,9 @@ def _block(document: Document, registry: Registry[type[BaseModel]], part: str, n
     if "kind" not in data:
         raise document.key_error((part, name), f"missing key 'kind'; one of: {', '.join(registry)}")
     kind = data["kind"]
-    if not isinstance(kind, str) or kind not in registry:
+    if not isinstance(kind, str):
+        raise document.error((part, name, "kind"), f"'kind' is {described(kind)}; expected one of: {', '.join(registry)}")
+    if kind not in registry:
         raise document.error((part, name, "kind"), not_among(f"{part} kind", kind, registry))
     for key, value in data.items():
         if isinstance(value, int) and value > MAX_SIZE:

@@ -66,16 +66,21 @@ def hardware_from(document: Document, data: object, path: KeyPath) -> tuple[Hard
     if domain.value != int(domain.value):
         raise document.error((*path, "scale_up", "domain", "value"), f"{domain.value:g} devices are not a whole number")
     built = Hardware(
-        spec.name, spec.title, spec.vendor,
-        of(("memory",), spec.memory, "B"), of(("memory_bandwidth",), spec.memory_bandwidth, "B/s"),
+        spec.name,
+        spec.title,
+        spec.vendor,
+        of(("memory",), spec.memory, "B"),
+        of(("memory_bandwidth",), spec.memory_bandwidth, "B/s"),
         {n: of(("peak", n), f, "FLOP/s") for n, f in spec.peak.items()},
-        of(("scale_up", "bandwidth"), spec.scale_up.bandwidth, "B/s"), spec.scale_up.link, domain,
+        of(("scale_up", "bandwidth"), spec.scale_up.bandwidth, "B/s"),
+        spec.scale_up.link,
+        domain,
         of(("scale_out", "bandwidth"), spec.scale_out.bandwidth, "B/s") if spec.scale_out else None,
         spec.scale_out.link if spec.scale_out else "",
         of(("tdp",), spec.tdp, "W") if spec.tdp else None,
         of(("price",), spec.price, "USD/s") if spec.price else None,
         document.source,
-    )  # fmt: skip
+    )
     if built.price and not built.price.date:
         raise document.key_error((*path, "price"), "missing key 'date'; a price needs the month it was read, YYYY-MM")
     return built, tuple(spec.aliases)
@@ -128,20 +133,34 @@ def quantization(document: Document) -> tuple[Quantization, tuple[str, ...]]:
     w = spec.weights
     stored = Format(w.dtype, (w.block[0], w.block[1]), w.scale_byte, w.tensor_byte)
     built = Quantization(
-        spec.name, spec.title, stored, tuple(spec.converts), **named,
-        source=spec.sources[spec.source].build(), note=spec.note, origin=document.source,
-    )  # fmt: skip
+        spec.name,
+        spec.title,
+        stored,
+        tuple(spec.converts),
+        **named,
+        source=spec.sources[spec.source].build(),
+        note=spec.note,
+        origin=document.source,
+    )
     return built, tuple(spec.aliases)
 
 
 EFFICIENCY_UNITS = {
-    "compute_efficiency": "1", "memory_efficiency": "1", "link_efficiency": "1",
-    "launch_latency": "s", "scale_up_latency": "s", "scale_out_latency": "s",
-}  # fmt: skip
+    "compute_efficiency": "1",
+    "memory_efficiency": "1",
+    "link_efficiency": "1",
+    "launch_latency": "s",
+    "scale_up_latency": "s",
+    "scale_out_latency": "s",
+}
 ENGINE_UNITS = {
-    "framework_byte": "B", "memory_utilization": "1", "kv_block": "1", "max_num_batched_tokens": "1",
-    "logit_byte": "B", "expert_skew": "1",
-}  # fmt: skip
+    "framework_byte": "B",
+    "memory_utilization": "1",
+    "kv_block": "1",
+    "max_num_batched_tokens": "1",
+    "logit_byte": "B",
+    "expert_skew": "1",
+}
 
 
 class ProfileSpec(Strict):

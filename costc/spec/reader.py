@@ -97,8 +97,8 @@ def parse(text: str, source: str) -> Document:
         events = yaml.parse(text, Loader=_Loader)
         return Document(parser.document(events), parser.keys, parser.values, source)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = _marked(mark, source)
+        ended = "end of stream" in str(error.problem) and error.context_mark
+        where = _marked(error.context_mark if ended else error.problem_mark or error.context_mark, source)
         raise SpecError(where, _syntax(error, text, where)) from None
     except yaml.YAMLError as error:
         raise SpecError(Position(source, 1, 1), f"not valid YAML: {' '.join(str(error).split())}") from None
@@ -109,8 +109,9 @@ def _syntax(error: yaml.MarkedYAMLError, text: str, where: Position) -> str:
     line = (text.splitlines() or [""])[min(where.line, len(text.splitlines())) - 1]
     if line[where.column - 1 : where.column] == "\t" or (not line.strip() and "\t" in line):
         return "a tab; indent with spaces"
-    said = " ".join(str(part) for part in (error.context, error.problem) if part)
-    return f"not valid YAML: {said}"
+    begun = error.context_mark.line + 1 if error.context_mark else where.line
+    context = f" ({error.context}, begun at line {begun})" if error.context and begun != where.line else ""
+    return f"not valid YAML: {error.problem or error.context}{context}"
 
 
 class _Parser:
@@ -138,7 +139,7 @@ class _Parser:
         self.values[path] = at
         self.keys.setdefault(path, at)
         if len(path) > MAX_DEPTH:
-            raise SpecError(at, f"nested deeper than {MAX_DEPTH} levels")
+            raise SpecError(at, f"nested deeper than {MAX_DEPTH} levels; a spec needs fewer than 10")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event, at)
         if isinstance(event, yaml.SequenceStartEvent):
@@ -202,6 +203,7 @@ def described(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, (list, dict)):
-        return ("an empty " if not value else "a ") + ("list" if isinstance(value, list) else "mapping")
+        kind = "list" if isinstance(value, list) else "mapping"
+        return f"a {kind} of {len(value)}" if value else f"an empty {kind}"
     shown = str(value).lower() if isinstance(value, bool) else repr(value)
     return shown if len(shown) < 60 else f"{shown[:57]}..."

@@ -138,12 +138,20 @@ def study(path: Path) -> Study:
     schemes = tuple(named("quantization", q, ("quantization", i)) for i, q in enumerate(spec.quantization))
     _distinct(document, "quantization", [s.name for s in schemes])
     return Study(
-        spec.name, spec.title, str(path), models, devices, schemes,
+        spec.name,
+        spec.title,
+        str(path),
+        models,
+        devices,
+        schemes,
         *_keeping(document, spec),
-        named("efficiency", spec.efficiency, ("efficiency",)), named("engine", spec.engine, ("engine",)),
+        named("efficiency", spec.efficiency, ("efficiency",)),
+        named("engine", spec.engine, ("engine",)),
         tuple(_scenario(document, name, s, spec.sources, models) for name, s in spec.scenarios.items()),
-        spec.plans, tuple(spec.batches), (*spec.notes, *catalog.notes),
-    )  # fmt: skip
+        spec.plans,
+        tuple(spec.batches),
+        (*spec.notes, *catalog.notes),
+    )
 
 
 def _keeping(document: Document, spec: StudySpec) -> tuple[tuple[str, ...], Fact]:

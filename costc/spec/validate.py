@@ -17,12 +17,23 @@ M = TypeVar("M", bound=BaseModel)
 
 #: what a pydantic error type expects, in a user's words; `{...}` is filled from the error
 EXPECTED = {
-    "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "string_type": "text",
-    "bool_type": "true or false", "list_type": "a list", "dict_type": "a mapping of keys", "model_type": "a mapping of keys",
-    "greater_than": "more than {gt}", "greater_than_equal": "at least {ge}", "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}", "too_short": "at least {min_length} entries", "too_long": "at most {max_length} entries",
-    "finite_number": "a finite number", "none_required": "null",
-}  # fmt: skip
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping of keys",
+    "model_type": "a mapping of keys",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "at least {ge}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "too_short": "{min_length} or more entries",
+    "too_long": "{max_length} or fewer entries",
+    "finite_number": "a finite number",
+    "none_required": "null",
+}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BLOCK = re.compile(r"[a-z][a-z0-9_]*")
 _NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
@@ -94,7 +105,9 @@ def fact(document: Document, path: KeyPath, given: FactSpec, sources: dict[str, 
     except ValueError as error:
         raise document.error((*path, "value"), str(error)) from None
     if value < 0 or (value == 0 and unit != "s"):
-        raise document.error((*path, "value"), f"{given.value} is not {'positive' if unit != 's' else 'zero or more'}")
+        raise document.error(
+            (*path, "value"), f"{path[-1]!r} is {given.value}; expected {'more than 0' if unit != 's' else '0 s or more'}"
+        )
     return Fact(value, unit, sources[given.source].build(), given.kind, given.note, str(given.date))
 
 
@@ -153,8 +166,8 @@ def _unlike(at: KeyPath, errors: list[Any]) -> str:
     """A sentence for a value of a wrong type or size."""
     value = errors[0]["input"]
     if errors[0]["type"] == "literal_error":
-        return not_among(f"value of {at[-1]!r}", value, re.findall(r"'([^']*)'", errors[0]["ctx"]["expected"]))
-    expected = list(dict.fromkeys(EXPECTED.get(e["type"], e["msg"]).format(**e.get("ctx", {})) for e in errors))
+        return not_among(str(at[-1]), value, re.findall(r"'([^']*)'", errors[0]["ctx"]["expected"]))
+    expected = list(dict.fromkeys(_expected(e) for e in errors))
     if "a number" in expected and "a whole number" in expected:
         expected.remove("a whole number")
     hint = ""
@@ -164,6 +177,11 @@ def _unlike(at: KeyPath, errors: list[Any]) -> str:
         hint = f"; write {int(value)}"
     place = f"item {at[-1] + 1} of {_last_key(at)!r}" if isinstance(at[-1], int) else repr(at[-1]) if at else "the spec"
     return f"{place} is {described(value)}; expected {' or '.join(expected)}{hint}"
+
+
+def _expected(error: Any) -> str:
+    limits = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in error.get("ctx", {}).items()}
+    return EXPECTED[error["type"]].format(**limits) if error["type"] in EXPECTED else str(error["msg"])
 
 
 def _last_key(path: KeyPath) -> str:

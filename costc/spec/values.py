@@ -16,6 +16,8 @@ from costc.symbols import COMPUTE_MODULES, MODULES
 Values = dict[str, float]
 #: a block that spans the whole extent: larger than any, so that one block covers it
 WHOLE = 1e18
+#: bytes per second of a scale-out link that does not exist: what would cross it never arrives
+NO_LINK = 1e-30
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
         "memory_bandwidth": device.memory_bandwidth.value,
         "memory_byte": device.memory.value,
         "scale_up_bandwidth": device.scale_up.value,
-        "scale_out_bandwidth": device.scale_out.value if device.scale_out else math.nan,
+        "scale_out_bandwidth": device.scale_out.value if device.scale_out else NO_LINK,
         "domain": device.domain.value,
         "tdp": device.tdp.value if device.tdp else math.nan,
         "price": device.price.value if device.price else math.nan,
@@ -92,7 +94,8 @@ def fallbacks(model: Model, scheme: Quantization, device: Hardware) -> list[str]
         if c.asked != c.used:
             found.setdefault((c.asked, c.used), []).append(c.module)
     return [
-        f"{device.title} lacks {asked}; {', '.join(modules)} compute in {used}" if used
+        f"{device.title} lacks {asked}; {', '.join(modules)} compute in {used}"
+        if used
         else f"{device.title} lacks {asked} and what stands in for it; {', '.join(modules)} cannot be timed"
         for (asked, used), modules in found.items()
-    ]  # fmt: skip
+    ]

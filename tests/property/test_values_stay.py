@@ -20,8 +20,8 @@ def _points(name: str, count: int, seed: int = 0) -> list[dict[str, Any]]:
     for _ in range(count):
         plan = degrees(rng.choice(PLANS[name]))
         found.append({
-            **random_platform(name, rng), **plan, "microbatches": rng.randint(1, 4), "batch": rng.randint(1, 300), "isl": rng.randint(1, 5000),
-            "osl": rng.randint(2, 2000), "max_num_batched_tokens": rng.choice((1, 37, 512, 8192)),
+            **random_platform(name, rng), **plan, "microbatches": rng.randint(1, 4), "batch": rng.randint(1, 300),
+            "isl": rng.randint(1, 5000), "osl": rng.randint(2, 2000), "max_num_batched_tokens": rng.choice((1, 37, 512, 8192)),
         })  # fmt: skip
     return found
 

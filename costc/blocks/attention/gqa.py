@@ -74,9 +74,13 @@ class Gqa(Block):
         s = b.contract("score", reads, (BATCH, pair, *heads), (head_dim,), module="attention_core")
         p = b.op("softmax", Kind.REDUCE, (s,), (BATCH, pair, *heads), (BATCH, pair, *heads), work=5)
         return b.op(
-            "attend", Kind.CONTRACT, (p, "v_cache"), (BATCH, SEQ, *heads, head_dim),
-            (BATCH, pair, *heads, head_dim), module="attention_core",
-        )  # fmt: skip
+            "attend",
+            Kind.CONTRACT,
+            (p, "v_cache"),
+            (BATCH, SEQ, *heads, head_dim),
+            (BATCH, pair, *heads, head_dim),
+            module="attention_core",
+        )
 
 
 ATTENTION.add("gqa", Gqa)

@@ -50,39 +50,44 @@ class Mla(Block):
         b.weight("kv_b_weight", (a.head, a.nope_v), (a.lora,))
         form = self.prefill_form if phase == "prefill" else self.decode_form
         o = self._absorbed(b, a, q) if form == "absorbed" else self._expanded(b, a, q)
-        return b.contract(
-            "o_proj", (o, b.weight("o_proj_weight", (hidden,), (a.head, a.v))), (BATCH, SEQ, hidden), (a.head, a.v)
-        )
+        return b.contract("o_proj", (o, b.weight("o_proj_weight", (hidden,), (a.head, a.v))), (BATCH, SEQ, hidden), (a.head, a.v))
 
     def _expanded(self, b: Builder, a: _Axes, q: str) -> str:
         """Expand every attended latent to keys and values, then attend as MHA does."""
         latents = Read("latent_cache", a.lora.size / a.latent.size, "lora")
         kv = b.contract("kv_b_proj", (latents, "kv_b_weight"), (BATCH, a.context, a.head, a.nope_v), (a.lora,))
         s = b.contract(
-            "score", (q, Read(kv, a.nope.size / a.nope_v.size, "k"), Read("latent_cache", a.rope.size / a.latent.size, "rope")),
-            (BATCH, a.pair, a.head), (a.qk,), module="attention_core",
-        )  # fmt: skip
+            "score",
+            (q, Read(kv, a.nope.size / a.nope_v.size, "k"), Read("latent_cache", a.rope.size / a.latent.size, "rope")),
+            (BATCH, a.pair, a.head),
+            (a.qk,),
+            module="attention_core",
+        )
         p = b.op("softmax", Kind.REDUCE, (s,), (BATCH, a.pair, a.head), (BATCH, a.pair, a.head), work=5)
         return b.op(
-            "attend", Kind.CONTRACT, (p, Read(kv, a.v.size / a.nope_v.size, "v")), (BATCH, SEQ, a.head, a.v),
-            (BATCH, a.pair, a.head, a.v), module="attention_core",
-        )  # fmt: skip
+            "attend",
+            Kind.CONTRACT,
+            (p, Read(kv, a.v.size / a.nope_v.size, "v")),
+            (BATCH, SEQ, a.head, a.v),
+            (BATCH, a.pair, a.head, a.v),
+            module="attention_core",
+        )
 
     def _absorbed(self, b: Builder, a: _Axes, q: str) -> str:
         """Fold the key up-projection into the query and the value up-projection into the output."""
         key = Read("kv_b_weight", a.nope.size / a.nope_v.size, "k")
         value = Read("kv_b_weight", a.v.size / a.nope_v.size, "v")
-        latent_q = b.op(
-            "q_absorb", Kind.CONTRACT, (q, key), (BATCH, SEQ, a.head, a.latent), (BATCH, SEQ, a.head, a.nope, a.lora)
-        )
-        s = b.contract(
-            "score", (latent_q, "latent_cache"), (BATCH, a.pair, a.head), (a.latent,), module="attention_core"
-        )
+        latent_q = b.op("q_absorb", Kind.CONTRACT, (q, key), (BATCH, SEQ, a.head, a.latent), (BATCH, SEQ, a.head, a.nope, a.lora))
+        s = b.contract("score", (latent_q, "latent_cache"), (BATCH, a.pair, a.head), (a.latent,), module="attention_core")
         p = b.op("softmax", Kind.REDUCE, (s,), (BATCH, a.pair, a.head), (BATCH, a.pair, a.head), work=5)
         latent_o = b.op(
-            "attend", Kind.CONTRACT, (p, Read("latent_cache", a.lora.size / a.latent.size, "lora")),
-            (BATCH, SEQ, a.head, a.lora), (BATCH, a.pair, a.head, a.lora), module="attention_core",
-        )  # fmt: skip
+            "attend",
+            Kind.CONTRACT,
+            (p, Read("latent_cache", a.lora.size / a.latent.size, "lora")),
+            (BATCH, SEQ, a.head, a.lora),
+            (BATCH, a.pair, a.head, a.lora),
+            module="attention_core",
+        )
         return b.contract("v_absorb", (latent_o, value), (BATCH, SEQ, a.head, a.v), (a.lora,))
 
 
@@ -96,7 +101,12 @@ class _Axes:
         v = b.dim("v_head_dim", block.v_head_dim, "value elements of a head")
         heads = b.dim("num_attention_heads", block.num_attention_heads, "query heads")
         law = reach(None)
-        self.head, self.lora, self.nope, self.rope = Axis("head", heads), Axis("kv_lora", lora), Axis("nope", nope), Axis("rope", rope)
+        self.head, self.lora, self.nope, self.rope = (
+            Axis("head", heads),
+            Axis("kv_lora", lora),
+            Axis("nope", nope),
+            Axis("rope", rope),
+        )
         self.v, self.latent = Axis("v_dim", v), Axis("latent", lora + rope)
         self.qk, self.nope_v = Axis("qk_dim", nope + rope), Axis("nope_v", nope + v)
         self.pair, self.context = Axis("pair", law.pairs, law), Axis("context", law.context, law)

@@ -31,6 +31,8 @@ class Dense(Block):
 
 
 class Gated(Dense):
+    """Gate and up projections, their product, down projection."""
+
     gated: ClassVar[bool] = True
 
 

@@ -62,16 +62,17 @@ class Moe(Block):
     def _router(self, b: Builder, x: str, hidden: Axis, choice: Axis) -> None:
         b.module = "router"
         logits = b.project("router", x, (choice,), (hidden,), self.router_bias)
-        reads = (logits,)
+        reads: tuple[str, ...] = (logits,)
         if self.router_correction_bias:
             reads += (b.weight("correction_bias", (choice,), trained=False),)
         # sigmoid or softmax and top-k: taken as 5 FLOP a score
         b.op("route", Kind.REDUCE, reads, (BATCH, SEQ, choice), (BATCH, SEQ, choice), work=5)
 
-    def _expert(self, b: Builder, name: str, x: str, rows: tuple[Axis, ...], out: tuple[Axis, ...],
-                in_: tuple[Axis, ...], touched: object) -> str:  # fmt: skip
+    def _expert(
+        self, b: Builder, name: str, x: str, rows: tuple[Axis, ...], out: tuple[Axis, ...], in_: tuple[Axis, ...], touched: object
+    ) -> str:
         expert = rows[0]
-        reads = (Read(x), Read(b.weight(f"{name}_proj_weight", out, in_, (expert,)), touched))
+        reads: tuple[Read, ...] = (Read(x), Read(b.weight(f"{name}_proj_weight", out, in_, (expert,)), touched))
         if self.mlp_bias:
             reads += (Read(b.weight(f"{name}_proj_bias", out, (), (expert,)), touched),)
         return b.contract(f"{name}_proj", reads, (*rows, *out), in_)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from textwrap import indent
 
 import sympy as sp
 from sympy.printing.pycode import PythonCodePrinter
 
 from costc import symbols as S
-from costc.emit import TARGETS, Artifact, Target
+from costc.emit import TARGETS, Artifact, Target, mangle
 from costc.program import Program, step_symbol
 from costc.symbols import VARS
 
@@ -40,7 +39,10 @@ OUTPUTS = {{
 
 
 def evaluate(block=8192, **inputs):
-    """Evaluate all points; returns a dict of float64 arrays of the broadcast shape (floats, where every input is a number; axes that an input lacks cost it nothing)."""
+    """Evaluate all points, `block` at a time.
+
+    Returns a dict of float64 arrays of the broadcast shape, or of floats, where every input is a number.
+    """
     unknown = sorted(set(inputs) - set(INPUTS))
     missing = [name for name in INPUTS if name not in inputs]
     if unknown or missing:
@@ -58,7 +60,7 @@ def evaluate(block=8192, **inputs):
 
 
 def _regions(shape, block):
-    """Slices that cut a shape into blocks of about `block` points: whole inner axes, parts of one, single steps of the outer ones."""
+    """Slices that cut a shape into blocks of about `block` points: whole inner axes, parts of the next one."""
     axis, inner = len(shape), 1
     while axis > 0 and inner * shape[axis - 1] <= block:
         axis -= 1
@@ -124,7 +126,7 @@ class Printer(PythonCodePrinter):  # type: ignore[misc]
         result = printed[0]
         for other in printed[1:]:
             result = f"np.{function}({result}, {other})"
-        return result
+        return str(result)
 
     def _print_Max(self, expr: sp.Max) -> str:
         return self._nested("maximum", tuple(sorted(expr.args, key=sp.default_sort_key)))
@@ -157,18 +159,13 @@ class Printer(PythonCodePrinter):  # type: ignore[misc]
         result = self._print(last)
         for value, condition in reversed(cases):
             result = f"np.where({self._print(condition)}, {self._print(value)}, {result})"
-        return result
+        return str(result)
 
     def _print_Turn(self, expr: sp.Expr) -> str:
         return f"_turn({', '.join(self._print(a) for a in expr.args)})"
 
     def _print_BoundOf(self, expr: sp.Expr) -> str:
         return f"_largest({', '.join(self._print(a) for a in expr.args)})"
-
-
-def mangle(name: str) -> str:
-    """A Python name for a step: dots and dashes become underscores."""
-    return re.sub(r"\W", "_", name)
 
 
 def source(program: Program) -> tuple[str, str, str]:
@@ -212,6 +209,7 @@ def last_uses(program: Program) -> list[list[str]]:
 
 
 def emit(artifact: Artifact) -> str:
+    """The text of the module."""
     program = artifact.program
     arguments, body, returned = source(program)
 
@@ -220,11 +218,15 @@ def emit(artifact: Artifact) -> str:
 
     known = [VARS[s.name] for s in program.inputs]
     return MODULE.format(
-        title=artifact.title, digest=artifact.digest, name=program.name, arguments=arguments,
+        title=artifact.title,
+        digest=artifact.digest,
+        name=program.name,
+        arguments=arguments,
         inputs=entries([(v.name, v.unit, v.meaning) for v in known]),
         outputs=entries([(o.name, o.unit, o.meaning) for o in program.outputs]),
-        body=indent(body, " " * 4), returned=indent(returned, " " * 8),
-    )  # fmt: skip
+        body=indent(body, " " * 4),
+        returned=indent(returned, " " * 8),
+    )
 
 
 def load(text: str) -> dict[str, object]:
@@ -234,4 +236,4 @@ def load(text: str) -> dict[str, object]:
     return names
 
 
-TARGETS.add("numpy", Target("numpy", lambda model: f"{mangle(model)}/evaluator.py", emit))
+TARGETS.add("numpy", Target("numpy", lambda folder: f"{folder}/evaluator.py", emit))

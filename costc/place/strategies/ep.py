@@ -28,7 +28,10 @@ def _constraints(sizes: Sizes) -> tuple[Constraint, ...]:
     return (
         Constraint(sp.Mod(ranks, ep), "ep {ep} does not divide tp x dp = {tp} x {dp}"),
         Constraint(sp.Mod(count, ep), f"{{{count}}} experts are not divisible by ep {{ep}}"),
-        Constraint(sp.Mod(width * ep, ranks), f"expert width {{{width}}} is not divisible by etp = tp x dp / ep = {{tp}} x {{dp}} / {{ep}}"),
+        Constraint(
+            sp.Mod(width * ep, ranks),
+            f"expert width {{{width}}} is not divisible by etp = tp x dp / ep = {{tp}} x {{dp}} / {{ep}}",
+        ),
     )
 
 

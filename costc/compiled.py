@@ -1,0 +1,296 @@
+"""CostModel: a compiled model, with formulas and a fast evaluator.
+
+`lower` and `program` are the compiler, read aloud.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import sympy as sp
+
+from costc import symbols as S
+from costc.blocks.build import build
+from costc.count.footprint import cache_byte, parameters
+from costc.count.rules import count
+from costc.dtypes import dtype
+from costc.emit.evaluator import Evaluator
+from costc.emit.formulas import Formula, of_phase
+from costc.errors import CostcError, DegreeError, not_among
+from costc.fuse import fuse
+from costc.ir.model import Model
+from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
+from costc.ir.types import Graph
+from costc.place.apply import apply
+from costc.place.constraints import violation
+from costc.place.mesh import STRATEGIES, mesh
+from costc.program import Program
+from costc.serving.compose import Lowered, compose, reaches_of
+from costc.serving.metrics import BOUNDS
+from costc.simplify import Report, simplify
+from costc.spec import values as bind
+from costc.spec.catalog import Catalog
+from costc.spec.model import ModelEntry
+from costc.spec.profiles import efficiency_profile
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PHASES = ("prefill", "decode")
+WORKLOAD = ("batch", "isl", "osl", "microbatches", "max_num_batched_tokens")
+#: the point that the guide evaluates, where a call says nothing
+DEFAULTS: dict[str, Any] = {"batch": 1, "isl": 2048, "osl": 512}
+
+
+def lower(model: Model, phase: str) -> Lowered:
+    """One phase, from blocks to counts: build, place, fuse, count."""
+    unsharded = build(model, phase)
+    placed = apply(unsharded, mesh())
+    fused = fuse(placed)
+    return Lowered(fused, count(fused), count(fuse(unsharded)))
+
+
+def program(model: Model) -> Program:
+    """The serving algebra of a model, as it is published."""
+    before, after = (lower(model, phase) for phase in PHASES)
+    return compose(model.name, before, after, mesh())
+
+
+class CostModel:
+    """A compiled model: formulas and a fast evaluator."""
+
+    def __init__(self, entry: ModelEntry, catalog: Catalog | None = None) -> None:
+        self.entry, self.model = entry, entry.model
+        self.catalog = catalog or Catalog()
+
+    # ---- the compiler's stages, made when they are asked for
+
+    @cached_property
+    def lowered(self) -> dict[str, Lowered]:
+        return {phase: lower(self.model, phase) for phase in PHASES}
+
+    @cached_property
+    def program(self) -> Program:
+        return compose(self.model.name, self.lowered["prefill"], self.lowered["decode"], mesh())
+
+    @cached_property
+    def _simplified(self) -> tuple[Program, Report]:
+        return simplify(self.program)
+
+    @property
+    def fast_program(self) -> Program:
+        """The program after simplification, which is what is emitted."""
+        return self._simplified[0]
+
+    @property
+    def simplification(self) -> Report:
+        return self._simplified[1]
+
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        return Evaluator(self.fast_program)
+
+    # ---- facts
+
+    @cached_property
+    def bindings(self) -> dict[sp.Symbol, sp.Integer]:
+        graph = build(self.model, "prefill")
+        return {s: sp.Integer(v) for s, v in graph.bindings}
+
+    @cached_property
+    def parameters(self) -> int:
+        """Parameters, tied embeddings once, buffers apart."""
+        return int(parameters(build(self.model, "prefill")).xreplace(self.bindings))
+
+    @cached_property
+    def buffers(self) -> int:
+        """Elements of buffers that published parameter counts leave out (router correction biases)."""
+        return int(parameters(build(self.model, "prefill"), trained=False).xreplace(self.bindings))
+
+    def kv_byte_per_token(self, kv_cache: str = "bf16") -> float:
+        """Bytes of cache that a token takes, all layers, unsharded, before any window is full."""
+        one = cache_byte(build(self.model, "decode"), sp.Integer(1), "layers")
+        unit = {S.kv_block: sp.Integer(1), S.kv_byte: dtype(kv_cache).byte}
+        return float(one.xreplace(unit).xreplace(self.bindings))
+
+    # ---- formulas
+
+    @cached_property
+    def _formulas(self) -> dict[str, Formula]:
+        reaches = reaches_of(self.lowered["prefill"].graph)
+        found = of_phase(self.lowered["prefill"].table, reaches, "prefill")
+        found |= of_phase(self.lowered["decode"].table, reaches, "decode")
+        return found | of_phase(self.lowered["decode"].table, reaches, "generation")
+
+    @property
+    def formula_list(self) -> list[Formula]:
+        """The formulas of the counts."""
+        return list(self._formulas.values())
+
+    def formulas(self) -> dict[str, tuple[str, str]]:
+        """Names of all formulas, with unit and meaning."""
+        found = {n: (f.unit, f.meaning) for n, f in self._formulas.items()}
+        return found | {o.name: (o.unit, o.meaning) for o in self.program.outputs}
+
+    def formula(self, name: str, bound: bool = True) -> sp.Expr:
+        """The closed form of a quantity, e.g. 'decode.flop', 'prefill.attention.mla.link_byte', 'ttft', 'memory_kv'.
+
+        Args:
+            bound: with the model's dimensions put in; False for the general form of its block kinds (counts only).
+        Raises:
+            CostcError: no formula of that name.
+        """
+        if name in self._formulas:
+            expr = self._formulas[name].expr
+            return expr.xreplace(self.bindings) if bound else expr
+        steps = {o.name: o.step for o in self.program.outputs}
+        name = name if name in steps else name.replace(".", "_")
+        if name not in steps:
+            raise CostcError(not_among("formula", name, self.formulas()))
+        return self.program.expand(self.program.step(steps[name]).expr)
+
+    # ---- evaluation
+
+    def values(
+        self,
+        hardware: str | Hardware,
+        quantization: str | Quantization | None = None,
+        efficiency: str | float | Efficiency = "uniform",
+        engine: str | Engine = "default",
+        kv_cache_dtype: str | None = None,
+    ) -> dict[str, float]:
+        """Values of all inputs but workload and plan."""
+        device = hardware if isinstance(hardware, Hardware) else self.catalog.hardware(hardware)
+        scheme = self.scheme(quantization, kv_cache_dtype)
+        profile = efficiency_profile(self.catalog, efficiency)
+        settings = engine if isinstance(engine, Engine) else self.catalog.engine(engine)
+        return {
+            **bind.settings(profile, settings),
+            **bind.storage(self.model, scheme),
+            **bind.rates(self.model, scheme, device),
+        }
+
+    def scheme(self, quantization: str | Quantization | None, kv_cache_dtype: str | None = None) -> Quantization:
+        """The quantization of that name (default: as published), with the cache's format changed where asked."""
+        named = quantization or self.model.quantization
+        scheme = named if isinstance(named, Quantization) else self.catalog.quantization(named)
+        return replace(scheme, kv_cache=dtype(kv_cache_dtype).name) if kv_cache_dtype else scheme
+
+    def check(self, point: Mapping[str, Any]) -> None:
+        """Raise DegreeError for a single point whose sizes or degrees the model cannot take."""
+        for name, value in point.items():
+            if (
+                isinstance(value, bool)
+                or not isinstance(value, (int, float, np.integer, np.floating))
+                or value != int(value)
+                or value < 1
+            ):
+                raise DegreeError(f"{name} must be a whole number of at least 1, not {value!r}")
+        degrees = {name: int(value) for name, value in point.items()}
+        for constraint in self.lowered["prefill"].graph.constraints:
+            if message := violation(constraint, self.bindings, degrees):
+                raise DegreeError(f"{self.model.name}: {message}")
+
+    def point(self, hardware: str | Hardware, quantization: str | Quantization | None = None, **given: Any) -> dict[str, Any]:
+        """Evaluate one point; SI units, None where a fact is missing.
+
+        Raises:
+            DegreeError: an invalid size or degree.
+        """
+        platform = {k: given.pop(k) for k in ("efficiency", "engine", "kv_cache_dtype") if k in given}
+        inputs = self.values(hardware, quantization, **platform)
+        plan = self._plan(given, inputs)
+        self.check(plan)
+        found = self.evaluator({**inputs, **plan})
+        return {name: None if math.isnan(float(v)) else float(v) for name, v in found.items()}
+
+    def _plan(self, given: Mapping[str, Any], inputs: Mapping[str, float]) -> dict[str, Any]:
+        allowed = {*WORKLOAD, *STRATEGIES}
+        for name in given:
+            if name not in allowed:
+                raise CostcError(
+                    not_among("argument", name, {*allowed, "hardware", "quantization", "efficiency", "engine", "kv_cache_dtype"})
+                )
+        plan = {**DEFAULTS, **dict.fromkeys(STRATEGIES, 1), **given}
+        plan.setdefault("microbatches", plan["pp"])
+        plan.setdefault("max_num_batched_tokens", inputs["max_num_batched_tokens"])
+        return plan
+
+    def evaluate(self, hardware: Any, quantization: Any = None, efficiency: Any = "uniform", **given: Any) -> pd.DataFrame:
+        """Evaluate points given by columns: every argument is one value or a sequence, all sequences of one length.
+
+        Returns:
+            A DataFrame with the arguments and all outputs in SI units; NaN throughout at an invalid degree.
+        """
+        import pandas as pd
+
+        columns = {"hardware": hardware, "quantization": quantization or self.model.quantization, "efficiency": efficiency}
+        extra: dict[str, Any] = {k: given.pop(k) for k in ("engine", "kv_cache_dtype") if k in given}
+        columns |= self._plan(given, self.values(_first(hardware), _first(columns["quantization"]), _first(efficiency), **extra))
+        length = max((len(v) for v in columns.values() if _is_column(v)), default=1)
+        for name, v in columns.items():
+            if _is_column(v) and len(v) not in (1, length):
+                raise CostcError(f"{name} has {len(v)} values where others have {length}")
+            columns[name] = list(v) * (length if len(v) == 1 else 1) if _is_column(v) else [v] * length
+        platform = list(zip(columns["hardware"], columns["quantization"], columns["efficiency"], strict=True))
+        table = _stack([self._cached_values(p, extra) for p in platform])
+        table |= {
+            k: np.asarray(columns[k], dtype=np.float64) for k in columns if k not in ("hardware", "quantization", "efficiency")
+        }
+        shown = {k: [getattr(x, "name", x) for x in v] for k, v in columns.items()}
+        return pd.DataFrame({**shown, **self.evaluator(table)})
+
+    def _cached_values(self, key: tuple[Any, Any, Any], extra: dict[str, Any]) -> dict[str, float]:
+        hardware, quantization, efficiency = key
+        return _values(self, hardware, quantization, efficiency, tuple(sorted(extra.items())))
+
+    def sweep(self, **given: Any) -> tuple[pd.DataFrame, int]:
+        """Evaluate the product of all sequences given; also how many points were invalid and left out."""
+        names = list(given)
+        axes = [list(v) if _is_column(v) else [v] for v in given.values()]
+        points = list(zip(*product(*axes), strict=True))
+        frame = self.evaluate(**{n: list(p) for n, p in zip(names, points, strict=True)})
+        good = frame["devices"].notna()
+        return frame[good].reset_index(drop=True), int((~good).sum())
+
+    def show(self, phase: str) -> str:
+        """The placed, fused graph as text."""
+        from costc.ir.show import show
+
+        if phase not in PHASES:
+            raise CostcError(not_among("phase", phase, PHASES))
+        graph: Graph = self.lowered[phase].graph
+        return show(graph)
+
+
+@cache
+def _values(
+    model: CostModel, hardware: Any, quantization: Any, efficiency: Any, extra: tuple[tuple[str, Any], ...]
+) -> dict[str, float]:
+    return model.values(hardware, quantization, efficiency, **dict(extra))
+
+
+def _stack(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
+    """Columns of the rows; a number where all are equal."""
+    if all(r is rows[0] for r in rows):
+        return dict(rows[0])
+    return {k: np.array([r[k] for r in rows]) for k in rows[0]}
+
+
+def _is_column(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
+
+
+def _first(value: Any) -> Any:
+    return next(iter(value)) if _is_column(value) else value
+
+
+def bound_name(index: float) -> str:
+    """The word for a `bound_*` output."""
+    return BOUNDS[int(index)]
