@@ -102,7 +102,7 @@ def eval_(
     found = results.result(compiled, hardware, quantization, **given)
     frames = {}
     if debug:
-        operators = results.operators(compiled, hardware, quantization, **given)
+        operators = results.operators(compiled, hardware, quantization, **dict(given))
         frames = {"operators": operators, "summary": results.summary(operators)}
     tables.print_result(found, frames, as_json, as_csv)
 
@@ -175,6 +175,12 @@ def list_(kind: Annotated[Kind, typer.Argument()], as_json: Json = False, as_csv
     from costc.api import listing
 
     tables.print_rows(listing(kind.value, specs), as_json, as_csv)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of `eval --json`."""
+    print((Path(__file__).parent / "eval.schema.json").read_text(encoding="utf-8"), end="")
 
 
 @contextmanager

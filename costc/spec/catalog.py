@@ -13,7 +13,7 @@ from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
 from costc.spec import model as model_spec
 from costc.spec import platform
 from costc.spec.model import ModelEntry
-from costc.spec.reader import Document, read
+from costc.spec.reader import Document, described, read
 
 
 def _model(document: Document) -> tuple[ModelEntry, tuple[str, ...]]:
@@ -65,6 +65,8 @@ class Catalog:
         Raises:
             CostcError: nothing of the name; the message gives what there is and the nearest.
         """
+        if not isinstance(name, str):
+            raise CostcError(f"{kind.removesuffix('s')} is {described(name)}; expected a name or the path of a spec file")
         if name.endswith((".yaml", ".yml")):
             near = (self.beside or Path()) / name
             return self._built(kind, near if _state(near) else Path(name))

@@ -1,0 +1,1 @@
+"""Benchmark, off by default: `python -m tests.bench`."""
