@@ -69,8 +69,16 @@ def result(
     found["memory"] = {part: flat[f"memory_{part}"] for part in MEMORY}
     found["memory"] |= {"fits": bool(flat["fits"]), "max_batch": int(flat["max_batch"])}
     found |= {phase: _phase(flat, phase) for phase in PHASES}
-    found["notes"] = notes(model, device, scheme, plan)
+    found["notes"] = _unfit(found["memory"]) + notes(model, device, scheme, plan)
     return found
+
+
+def _unfit(memory: dict[str, Any]) -> list[str]:
+    """What is short where a point does not fit."""
+    if memory["fits"]:
+        return []
+    short = (memory["total"] - memory["limit"]) / 1e9
+    return [f"does not fit: {short:.4g} GB a device too much; the largest batch that fits is {memory['max_batch']}"]
 
 
 def _phase(flat: dict[str, Any], phase: str) -> dict[str, Any]:

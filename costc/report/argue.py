@@ -68,16 +68,17 @@ def wins(study: Study, found: Chosen, choice: Choice, cells: dict[tuple[int, int
     said = []
     if not choice.priced:
         said.append(
-            "No device that meets the limits has a known price: deployments are ranked by tokens per device, then by devices."
+            "No device that meets the limits has a known price: deployments are ranked by the number of devices, "
+            "then by tokens per device."
         )
     others = [x for (h, q), x in cells.items() if x and h != best.hardware and study.quantization[q].name in study.keeps_quality]
     if others:
         nearest = min(others, key=lambda x: (worth(choice, x), x.hardware, x.scheme))
         ratio = worth(choice, nearest) / worth(choice, best)
-        what = "costs per token" if choice.priced else "needs devices per token"
+        what = "costs per token" if choice.priced else "needs"
         said.append(
             f"The next best device, {study.hardware[nearest.hardware].title} ({study.quantization[nearest.scheme].name}), "
-            f"{what} {w.number(ratio)} times as much."
+            f"{what} {w.number(ratio)} times as {'much' if choice.priced else 'many devices'}."
         )
     schemes = [
         x
@@ -100,9 +101,9 @@ def wins(study: Study, found: Chosen, choice: Choice, cells: dict[tuple[int, int
 
 
 def worth(choice: Choice, x: Candidate) -> float:
-    """What is minimised: cost per token, or devices per token where nothing has a price."""
+    """What is minimised: cost per token, or devices where nothing has a price."""
     if not choice.priced:
-        return 1 / x["throughput_per_device"]
+        return x["devices"]
     cost = x["cost_per_million_tokens"]
     return cost if math.isfinite(cost) else math.inf
 

@@ -40,16 +40,15 @@ def compile_study(path: Path, out: Path, check: bool, model_class: Any, say: Say
     if check:
         stale = [name for name, text in files.items() if not _same(out / name, text)]
         stale += sorted(str(p.relative_to(out)) for p in _left_over(found, out, files))
-        return Outcome(
-            tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",), int(bool(stale or unmet))
-        )
+        lines = tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",)
+        return Outcome(lines, int(bool(stale)))
     for name, text in files.items():
         _write(out / name, text)
     for left in _left_over(found, out, files):
         left.unlink()
         if not any(left.parent.iterdir()):
             left.parent.rmdir()
-    lines = (f"wrote {len(files)} files under {out / 'generated' / found.name} and {out / 'reports'}", *unmet)
+    lines = (f"wrote {len(files)} files under {out / 'generated' / found.name} and {out / 'reports'}", *found.taken, *unmet)
     _remember(path, out, found, files, lines, int(bool(unmet)))
     return Outcome(lines, int(bool(unmet)))
 

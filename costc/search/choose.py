@@ -94,9 +94,9 @@ def best(grid: Grid, mask: np.ndarray, keys: tuple[str, ...]) -> Candidate | Non
     return candidate(grid, int(where[np.lexsort([*reversed(ties), *reversed(order)])[0]]))
 
 
-#: cheapest; where nothing has a price, most tokens per device
+#: cheapest; where nothing has a price, fewest devices
 CHEAPEST = ("cost_per_million_tokens", "devices", "-throughput_per_device")
-UNPRICED = ("-throughput_per_device", "devices")
+UNPRICED = ("devices", "-throughput_per_device")
 FASTEST = ("tpot", "devices")
 FEWEST = ("devices", "cost_per_million_tokens", "-throughput_per_device")
 

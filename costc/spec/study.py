@@ -93,7 +93,7 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Study:
-    """A study with everything it names resolved."""
+    """A study with everything it names resolved; `taken` says which of two specs of one name was taken."""
 
     name: str
     title: str
@@ -109,6 +109,7 @@ class Study:
     plans: PlanSpec
     batches: tuple[int, ...]
     notes: tuple[str, ...]
+    taken: tuple[str, ...]
 
 
 def study(path: Path) -> Study:
@@ -151,6 +152,7 @@ def study(path: Path) -> Study:
         spec.plans,
         tuple(spec.batches),
         (*spec.notes, *catalog.notes),
+        tuple(catalog.notes),
     )
 
 
