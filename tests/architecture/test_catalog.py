@@ -52,7 +52,9 @@ def sourced(name: str, fact: Fact) -> None:
     assert fact.source.title.strip(), f"{name} has no source"
     assert math.isfinite(fact.value), name
     if fact.kind != "assumed":
-        assert fact.source.url.startswith("https://"), f"{name} is {fact.kind}, yet its source {fact.source.title!r} has no address"
+        assert fact.source.url.startswith("https://"), (
+            f"{name} is {fact.kind}, yet its source {fact.source.title!r} has no address"
+        )
 
 
 @pytest.mark.parametrize("name", HARDWARE)
@@ -170,7 +172,9 @@ def test_the_notes_reach_a_study(beside: Path) -> None:
     assert next(d for d in found.hardware if d.name == "h200").memory.value == 282e9
 
 
-def test_a_path_is_taken_from_beside_the_study_then_from_here(beside: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_path_is_taken_from_beside_the_study_then_from_here(
+    beside: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     assert Catalog(beside).hardware("hardware/mine.yaml").name == "mine"
     assert Catalog(beside).hardware(str(beside / "hardware" / "mine.yaml")).name == "mine"
     monkeypatch.chdir(beside / "hardware")

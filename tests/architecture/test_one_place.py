@@ -6,7 +6,9 @@ Each toy is what CONTRIBUTING.md shows, registered for the test and taken out ag
 from __future__ import annotations
 
 import csv
+import inspect
 import io
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -27,6 +29,7 @@ from costc.ir.reach import reach
 from costc.ir.types import Axis, Constraint, Kind, Read
 from costc.place.mesh import STRATEGIES, Sizes, Strategy
 from costc.spec import model as model_spec
+from costc.spec import platform
 from costc.spec.catalog import Catalog
 from costc.spec.reader import parse
 from costc.spec.study import study
@@ -125,7 +128,9 @@ def test_attention_kind_under_every_parallelism() -> None:
 
 @pytest.mark.usefixtures("pooled")
 def test_attention_kind_in_messages_and_formulas() -> None:
-    with pytest.raises(SpecError, match=r"toy.yaml:8:26: unknown attention kind 'poled'; allowed: .*pooled.*; did you mean 'pooled'\?"):
+    with pytest.raises(
+        SpecError, match=r"toy.yaml:8:26: unknown attention kind 'poled'; allowed: .*pooled.*; did you mean 'pooled'\?"
+    ):
         compiled("{kind: poled}")
     with pytest.raises(SpecError, match=r"missing key 'pool_window'; needed: kind, pool_dim, pool_window"):
         compiled("{kind: pooled, pool_dim: 128}")
@@ -275,7 +280,9 @@ def test_both_in_a_report(beside: Path, tmp_path: Path) -> None:
 
 def test_dtype(beside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(DTYPES, "fp6", Dtype("fp6", 6, "fp8", lacks="bf16"))
-    (beside / "quantization" / "six.yaml").write_text((SCHEME % ("fp6", "fp6", "fp6")).replace("toy-scheme", "six"), encoding="utf-8")
+    (beside / "quantization" / "six.yaml").write_text(
+        (SCHEME % ("fp6", "fp6", "fp6")).replace("toy-scheme", "six"), encoding="utf-8"
+    )
     model = compiled(catalog=Catalog(beside))
     point, plain = model.point("toy-device", "six", batch=64), model.point("toy-device", "bf16", batch=64)
     assert point["memory_kv"] * 16 == plain["memory_kv"] * 6
@@ -331,7 +338,11 @@ def _inner_cuts(sizes: Sizes) -> Mapping[str, sp.Expr]:
 
 def _inner_constraints(sizes: Sizes) -> tuple[Constraint, ...]:
     xp = S.degree("xp", "toy FFN-parallel degree")
-    return (Constraint(sp.Mod(sizes["ffn"], xp), f"FFN width {{{sizes['ffn']}}} is not divisible by xp {{xp}}"),) if "ffn" in sizes else ()
+    return (
+        (Constraint(sp.Mod(sizes["ffn"], xp), f"FFN width {{{sizes['ffn']}}} is not divisible by xp {{xp}}"),)
+        if "ffn" in sizes
+        else ()
+    )
 
 
 @pytest.fixture
@@ -393,6 +404,40 @@ def test_parallelism_in_a_study(beside: Path) -> None:
     path = beside / "study.yaml"
     path.write_text(STUDY.replace("plans: {", "plans: {xp: [1, 2], "), encoding="utf-8")
     assert study(path).plans
+
+
+# ---- what CONTRIBUTING.md shows
+
+GUIDE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+
+
+def samples(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("toy", [Pooled, LowRank])
+def test_the_guide_shows_these_toys(toy: type[Block]) -> None:
+    assert any(inspect.getsource(toy) in sample for sample in samples("python"))
+
+
+def test_the_specs_in_the_guide_are_valid() -> None:
+    device, scheme = (parse(sample, "CONTRIBUTING.md") for sample in samples("yaml"))
+    assert platform.hardware(device)[0].domain.value == 8
+    assert platform.quantization(scheme)[0].weights.block == (1, 32)
+
+
+def test_the_strategy_and_the_target_in_the_guide_run() -> None:
+    names = {**globals(), "Mapping": Mapping}
+    strategy, target = (next(s for s in samples("python") if word in s) for word in ("STRATEGIES.add", "TARGETS.add"))
+    try:
+        exec(compile(strategy + target, str(GUIDE), "exec"), names)
+        model = compiled()
+        assert model.point("h100-sxm", xp=2)["devices"] == 2
+        assert TARGETS["csv"].emit(Artifact(model.program, "Toy", "digest")).count("\n") == len(model.program.steps)
+    finally:
+        STRATEGIES.remove("xp")
+        TARGETS.remove("csv")
+        del S.VARS["xp"]
 
 
 def test_nothing_is_left_behind() -> None:

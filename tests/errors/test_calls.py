@@ -17,7 +17,9 @@ def compiled(name: str) -> CostModel:
     return costc.load(name)
 
 
-def said(name: str, error: type[Exception] = DegreeError, hardware: Any = "h100-sxm", quantization: Any = None, **given: Any) -> str:
+def said(
+    name: str, error: type[Exception] = DegreeError, hardware: Any = "h100-sxm", quantization: Any = None, **given: Any
+) -> str:
     with pytest.raises(error) as caught:
         compiled(name).point(hardware, quantization, **given)
     assert type(caught.value) is error
@@ -96,7 +98,9 @@ def test_model_name() -> None:
         costc.load("deepseek-r2")
 
 
-@pytest.mark.parametrize("name", ["", "../specs", "a\0b", "x" * 300, "nowhere/..", "/", "a/b/c", "model.yaml", "/etc/passwd", "x.yml"])
+@pytest.mark.parametrize(
+    "name", ["", "../specs", "a\0b", "x" * 300, "nowhere/..", "/", "a/b/c", "model.yaml", "/etc/passwd", "x.yml"]
+)
 def test_strange_model_names(name: str) -> None:
     with pytest.raises(CostcError):
         costc.load(name)
@@ -116,7 +120,9 @@ def test_efficiency_as_a_number(value: Any) -> None:
     assert said(LLAMA, CostcError, efficiency=value) == f"an efficiency is more than 0 and at most 1, not {value}"
 
 
-@pytest.mark.parametrize("given", [{"hardware": None}, {"hardware": 3}, {"efficiency": None}, {"quantization": 4}, {"engine": None}])
+@pytest.mark.parametrize(
+    "given", [{"hardware": None}, {"hardware": 3}, {"efficiency": None}, {"quantization": 4}, {"engine": None}]
+)
 def test_values_of_a_wrong_type(given: dict[str, Any]) -> None:
     said(LLAMA, CostcError, **given)
 

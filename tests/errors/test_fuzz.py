@@ -126,7 +126,34 @@ def test_broken_text(data: st.DataObject) -> None:
     text = list(path.read_text(encoding="utf-8"))
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(text) - 1))
-        text[at] = data.draw(st.sampled_from(["", "\n", "\t", "{", "}", "[", "]", ":", "- ", "&", "*", "!", "%", "@", "'", '"', "|", ">", "#", "?", "\x85", "é"]))
+        text[at] = data.draw(
+            st.sampled_from(
+                [
+                    "",
+                    "\n",
+                    "\t",
+                    "{",
+                    "}",
+                    "[",
+                    "]",
+                    ":",
+                    "- ",
+                    "&",
+                    "*",
+                    "!",
+                    "%",
+                    "@",
+                    "'",
+                    '"',
+                    "|",
+                    ">",
+                    "#",
+                    "?",
+                    "\x85",
+                    "é",
+                ]
+            )
+        )
     broken = "".join(text)
     try:
         READ[path.parent.name](parse(broken, "given.yaml"))

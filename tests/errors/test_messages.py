@@ -159,7 +159,9 @@ def test_code_in_a_tag_does_not_run() -> None:
     assert not Path("pwned").exists()
 
 
-@pytest.mark.parametrize("text", ["name: " + "[" * 10_000, "name: " + "{a: " * 10_000, "- " * 10_000, "? " * 10_000, "[" * 400_000])
+@pytest.mark.parametrize(
+    "text", ["name: " + "[" * 10_000, "name: " + "{a: " * 10_000, "- " * 10_000, "? " * 10_000, "[" * 400_000]
+)
 def test_deep_nesting(text: str, tmp_path: Path) -> None:
     path = tmp_path / "model-deep.yaml"
     path.write_text(text)
