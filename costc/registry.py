@@ -36,11 +36,16 @@ class Registry(Generic[T]):
         del self._things[name]
 
     def _load(self) -> None:
-        if not self._loaded:
-            self._loaded = True
+        if self._loaded:
+            return
+        self._loaded = True
+        try:
             package = importlib.import_module(self._package)
             for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
                 importlib.import_module(f"{self._package}.{module}")
+        except BaseException:
+            self._loaded = False  # half a table must not pass for a whole one
+            raise
 
     def __getitem__(self, name: str) -> T:
         self._load()

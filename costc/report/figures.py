@@ -16,6 +16,7 @@ from costc.spec.study import Study
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000")
 MARKERS = "osD^vPX*"
 SHOWN = 8
+TITLE: dict[str, Any] = {"x": 0.01, "ha": "left", "fontsize": 10}
 
 
 def figures(study: Study, found: Chosen) -> dict[str, str]:
@@ -38,6 +39,7 @@ def _axes(width: float = 7.0, height: float = 4.0, rows: int = 1) -> tuple[Any, 
     for axes in found:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(visible=True, alpha=0.25, linewidth=0.6)
+        axes.tick_params(labelsize=8)
     return figure, found if rows > 1 else found[0]
 
 
@@ -83,12 +85,12 @@ def _frontier(study: Study, found: Chosen) -> str:
         markeredgecolor="black",
         label="recommended",
     )
+    figure.suptitle(f"{found.scenario.title}: {choice.model} within the limits, schemes that keep quality", **TITLE)
     axes.set(
         xlabel="output tokens/s per user",
         ylabel="output tokens/s per device",
         xscale="log",
         yscale="log",
-        title=f"{found.scenario.title}: {choice.model}, within the limits",
     )
     _plain_ticks(axes.xaxis)
     _plain_ticks(axes.yaxis)
@@ -120,7 +122,8 @@ def _batch(found: Chosen) -> str:
     upper.plot(
         batches, _column(points, "throughput_per_device"), marker="o", color=COLOURS[0], label="output tokens/s per device"
     )
-    upper.set(ylabel="output tokens/s per device", title=f"{found.scenario.title}: the chosen plan over the batch")
+    figure.suptitle(f"{found.scenario.title}: the recommended plan over the batch", **TITLE)
+    upper.set(ylabel="output tokens/s per device")
     for name, colour, marker in (("ttft", COLOURS[3], "s"), ("tpot", COLOURS[2], "D")):
         lower.plot(batches, _column(points, name), marker=marker, color=colour, linewidth=1.2, label=name.upper())
         limit = getattr(found.scenario, name).value
@@ -166,7 +169,8 @@ def _time(study: Study, found: Chosen) -> str:
         if values.max() >= 0.05:
             axes.barh(labels, values, left=left, color=COLOURS[place], label=group, height=0.7)
         left = left + values
-    axes.set(xlabel="share of the time, %", xlim=(0, 100), title=f"{found.scenario.title}: where the time goes")
+    figure.suptitle(f"{found.scenario.title}: where the time of each model's cheapest deployment goes", **TITLE)
+    axes.set(xlabel="share of the time, %", xlim=(0, 100))
     axes.tick_params(axis="y", labelsize=7)
     axes.grid(visible=False, axis="y")
     axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))

@@ -85,11 +85,13 @@ def best(grid: Grid, mask: np.ndarray, keys: tuple[str, ...]) -> Candidate | Non
         return None
 
     def value(key: str) -> np.ndarray:
-        return -grid.outputs[key[1:]][where] if key.startswith("-") else grid.outputs[key][where]
+        return rounded(-grid.outputs[key[1:]][where] if key.startswith("-") else grid.outputs[key][where])
 
-    first = rounded(value(keys[0]))
-    where = where[first <= np.min(first) + NO_DIFFERENCE * abs(np.min(first))] if np.isfinite(np.min(first)) else where
-    order = [~grid.native[where], *(rounded(value(k)) for k in keys)]
+    for key in keys:
+        least = np.min(value(key))
+        if np.isfinite(least):
+            where = where[value(key) <= least + NO_DIFFERENCE * abs(least)]
+    order = [~grid.native[where], *(value(k) for k in keys)]
     ties = [grid.columns[k][where] for k in PLAN] + [grid.columns["batch"][where], grid.hardware[where], grid.scheme[where]]
     return candidate(grid, int(where[np.lexsort([*reversed(ties), *reversed(order)])[0]]))
 

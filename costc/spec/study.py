@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -166,10 +167,13 @@ def _keeping(document: Document, spec: StudySpec) -> tuple[tuple[str, ...], Fact
 
 
 def _distinct(document: Document, kind: str, names: list[str]) -> None:
-    """No two entries of a list have one name: a report could not tell them apart."""
+    """No two entries of a list have one name, or names that make one file name: a report could not tell them apart."""
+    files = [re.sub(r"\W", "_", name) for name in names]
     for i, name in enumerate(names):
-        if name in names[:i]:
-            raise document.error((kind, i), f"{name!r} stands twice in {kind!r}; first as item {names.index(name) + 1}")
+        if files[i] in files[:i]:
+            first = files.index(files[i])
+            same = f"{name!r} stands twice" if names[first] == name else f"{name!r} is too much like {names[first]!r}"
+            raise document.error((kind, i), f"{same} in {kind!r}; first as item {first + 1}")
 
 
 def _scenario(

@@ -26,7 +26,8 @@ PLANS = ((1, 1, 1, 1), (8, 1, 1, 8), (4, 2, 2, 8), (1, 1, 16, 16), (8, 2, 1, 1),
 def columns(kind: str) -> dict[str, np.ndarray | float]:
     """Inputs of all points: those that `kind` names as columns, the rest as numbers."""
     rng = np.random.default_rng(0)
-    values: dict[str, np.ndarray | float] = {**platform("deepseek-r1", "h200"), "tp": 8, "pp": 1, "dp": 1, "ep": 8, "microbatches": 1}
+    values: dict[str, np.ndarray | float] = dict(platform("deepseek-r1", "h200"))
+    values |= {"tp": 8, "pp": 1, "dp": 1, "ep": 8, "microbatches": 1}
     values |= {k: rng.integers(*span, POINTS).astype(float) for k, span in WORKLOAD.items()}
     if kind == "workload":
         return values

@@ -132,6 +132,31 @@ def test_columns_of_unlike_length() -> None:
         compiled(LLAMA).evaluate("h100-sxm", batch=[1, 2, 3], isl=[100, 200])
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tp": ["a"]},
+        {"tp": "2"},
+        {"batch": []},
+        {"hardware": []},
+        {"hardware": [None]},
+        {"isl": [None]},
+        {"batch": [[1, 2], [3, 4]]},
+    ],
+)
+def test_columns_that_are_none(given: dict[str, Any]) -> None:
+    with pytest.raises(CostcError):
+        compiled(LLAMA).evaluate(**{"hardware": "h100-sxm", **given})
+
+
+def test_columns_of_things_instead_of_names() -> None:
+    """What `point` takes, `evaluate` takes."""
+    model = compiled(LLAMA)
+    device, scheme, profile = model.catalog.hardware("h200"), model.catalog.quantization("fp8"), model.catalog.efficiency("ideal")
+    frame = model.evaluate([device, "h200"], scheme, profile, batch=[1, 1])
+    assert frame["ttft"].tolist() == [model.point(device, scheme, efficiency=profile)["ttft"]] * 2
+
+
 def test_formula_name() -> None:
     with pytest.raises(CostcError, match=r"unknown formula 'decode.flops'; allowed: .*; did you mean 'decode.flop'\?"):
         compiled(LLAMA).formula("decode.flops")

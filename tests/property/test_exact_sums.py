@@ -30,7 +30,7 @@ def _value(expr: sp.Expr, steps: Steps) -> sp.Expr:
 @given(st.integers(0, 25), rational, rational, rational, rational)
 def test_sum_of_max_equals_its_loop(count: int, a: Fraction, a_step: Fraction, b: Fraction, b_step: Fraction) -> None:
     steps = Steps()
-    closed = sum_of_max(sp.Integer(count), *(_exact(x) for x in (a, a_step, b, b_step)), "sum", steps)
+    closed = sum_of_max(sp.Integer(count), _exact(a), _exact(a_step), _exact(b), _exact(b_step), "sum", steps)
     assert _value(closed, steps) == sum(max(a + k * a_step, b + k * b_step) for k in range(count))
 
 

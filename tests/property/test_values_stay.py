@@ -64,7 +64,7 @@ def exact(program: Program, point: dict[str, Any]) -> dict[str, sp.Expr]:
 @pytest.mark.parametrize("name", FAMILIES)
 def test_emitted_numpy_equals_exact_arithmetic(name: str) -> None:
     compiled = model(name)
-    for point in _points(name, 2, seed=1):
+    for point in _points(name, 12, seed=1):
         found, wanted = compiled.evaluator(point), exact(compiled.program, point)
         assert found.keys() == wanted.keys()
         for output, value in wanted.items():

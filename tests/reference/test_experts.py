@@ -24,7 +24,9 @@ def _touched(experts: int, chosen: int, tokens: int, skew: float = 1) -> sp.Expr
     return expr.xreplace(some).xreplace(rest).doit() / every.doit()
 
 
-@pytest.mark.parametrize(("experts", "chosen", "tokens"), [(4, 2, 1), (4, 2, 3), (5, 2, 2), (6, 3, 2), (3, 1, 5), (4, 4, 2), (8, 2, 2)])
+@pytest.mark.parametrize(
+    ("experts", "chosen", "tokens"), [(4, 2, 1), (4, 2, 3), (5, 2, 2), (6, 3, 2), (3, 1, 5), (4, 4, 2), (8, 2, 2)]
+)
 def test_distinct_experts_equal_the_mean_over_all_routings(experts: int, chosen: int, tokens: int) -> None:
     ways = list(product(combinations(range(experts), chosen), repeat=tokens))
     mean = Fraction(sum(len(set().union(*way)) for way in ways), len(ways)) / experts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import ceil
+from typing import Any
 
 import pytest
 import sympy as sp
@@ -130,13 +131,13 @@ def test_cache_is_allocated_in_whole_blocks_of_the_full_length() -> None:
 
 @pytest.mark.parametrize(("tp", "share"), [(1, 1), (2, 2), (8, 8), (16, 8), (32, 8)])
 def test_kv_heads_replicate_beyond_their_number(tp: int, share: int) -> None:
-    work = {"batch": 4, "isl": 1000, "osl": 24}
+    work: dict[str, Any] = {"batch": 4, "isl": 1000, "osl": 24}
     assert model("llama-3.1-8b").point("h100-sxm", tp=tp, **work)["memory_kv"] == 4 * 1024 * 131_072 / share
 
 
 def test_mlas_latent_does_not_divide_by_tp() -> None:
     # arXiv 2405.04434, 2.1: one latent for all heads
-    work = {"batch": 16, "isl": 1000, "osl": 24}
+    work: dict[str, Any] = {"batch": 16, "isl": 1000, "osl": 24}
     for tp in (1, 8, 64):
         assert model("deepseek-r1").point("h200", tp=tp, **work)["memory_kv"] == 16 * 1024 * 70_272
     assert model("deepseek-r1").point("h200", dp=8, **work)["memory_kv"] == 2 * 1024 * 70_272

@@ -84,7 +84,8 @@ def test_with_one_expert_group_dispatch_is_an_all_gather_and_combine_a_reduce_sc
 
 
 @pytest.mark.parametrize(
-    ("name", "experts", "chosen", "groups"), [("deepseek-r1", 256, 8, 16), ("gpt-oss-120b", 128, 4, 8), ("deepseek-r1", 256, 8, 64)]
+    ("name", "experts", "chosen", "groups"),
+    [("deepseek-r1", 256, 8, 16), ("gpt-oss-120b", 128, 4, 8), ("deepseek-r1", 256, 8, 64)],
 )
 def test_tokens_travel_to_the_groups_that_hold_a_chosen_expert(name: str, experts: int, chosen: int, groups: int) -> None:
     # exact chance that `chosen` distinct experts miss a group: C(E - E/g, k) / C(E, k); the formula draws with replacement
