@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from functools import cache
 from typing import Any
@@ -57,7 +56,3 @@ def random_platform(name: str, rng: random.Random) -> dict[str, float]:
     values["domain"] = float(rng.choice((1, 2, 4, 8, 72)))
     values["expert_skew"] = rng.choice((1.0, 1.5))
     return values
-
-
-def close(a: float, b: float, rel: float) -> bool:
-    return math.isclose(a, b, rel_tol=rel, abs_tol=0.0) or (math.isnan(a) and math.isnan(b))

@@ -68,5 +68,4 @@ def test_emitted_numpy_equals_exact_arithmetic(name: str) -> None:
         found, wanted = compiled.evaluator(point), exact(compiled.program, point)
         assert found.keys() == wanted.keys()
         for output, value in wanted.items():
-            # where two terms of unlike size cancel, doubles lose digits: 1e-10 of the value
-            assert float(found[output]) == pytest.approx(float(value), rel=1e-10, abs=0), output
+            assert float(found[output]) == pytest.approx(float(value), rel=1e-12, abs=0), output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sympy as sp
 
-from tests.property.compiled import model
+from tests.property.compiled import model, run
 
 B, S, CONTEXT = 3, 700, 1234
 
@@ -21,7 +21,6 @@ PAIRS = S * (S + 1) // 2
 DENSE = {
     "llama-3.1-8b": (32, 4096, 128256, 4096, 8_030_261_248, 65 * 4096),
     "llama-3.1-405b": (126, 16384, 128256, 16384, 405_853_388_800, 253 * 16384),
-    "mistral-7b": (32, 4096, 32000, 4096, 7_241_732_096, 65 * 4096),
     "guide-7b": (32, 4096, 102400, 4096, 7_315_132_416, 65 * 4096),
 }
 
@@ -105,6 +104,17 @@ def test_totals_of_a_run_are_the_sums_of_its_steps() -> None:
     assert found["flop_decode"] == (osl - 1) * step + 4 * layers * heads * batch * sum(isl + j for j in range(1, osl))
     prompt = (step - 2 * vocab * hidden * batch) * isl + 2 * vocab * hidden * batch
     assert found["flop_prefill"] == prompt + 4 * layers * heads * batch * isl * (isl + 1) // 2
+
+
+@pytest.mark.parametrize(("dp", "pp", "microbatches", "batch"), [(8, 1, 1, 1), (8, 1, 1, 9), (1, 4, 4, 5), (2, 2, 3, 7)])
+def test_mfu_counts_the_sequences_that_there_are(dp: int, pp: int, microbatches: int, batch: int) -> None:
+    # where the batch does not fill all ranks and micro-batches, time is that of the fullest; work stays what it is
+    work = {"batch": batch, "isl": 1000, "osl": 10}
+    found = run("llama-3.1-8b", {**work, "dp": dp, "pp": pp, "microbatches": microbatches})
+    useful = run("llama-3.1-8b", work)
+    for phase, time in (("prefill", found["ttft"]), ("decode", 9 * found["tpot"])):
+        done = found[f"mfu_{phase}"] * dp * pp * time * 989.4e12
+        assert float(done) == pytest.approx(float(useful[f"flop_{phase}"]), rel=1e-12), phase
 
 
 def test_mfu_is_useful_flop_at_the_peak_over_the_time() -> None:
