@@ -34,6 +34,12 @@ class Turn(sp.Function):  # type: ignore[misc]
 
     dimensionless = True
 
+    @classmethod
+    def eval(cls, gap: sp.Expr, slope: sp.Expr, count: sp.Expr) -> sp.Expr | None:
+        if not all(a.is_number for a in (gap, slope, count)):
+            return None
+        return sp.Integer(0) if slope.is_zero else Min(Max(sp.ceiling(-gap / slope), 0), count)
+
     @property
     def alike(self) -> tuple[sp.Expr, ...]:
         """Arguments that have one unit."""
@@ -41,6 +47,8 @@ class Turn(sp.Function):  # type: ignore[misc]
 
     def doit(self, **hints: Any) -> sp.Expr:
         gap, slope, count = self.args
+        if slope.is_zero:
+            return sp.Integer(0)
         crossing = Min(Max(sp.ceiling(-gap / slope), 0), count)
         return sp.Piecewise((crossing, sp.Ne(slope, 0)), (sp.Integer(0), True))
 

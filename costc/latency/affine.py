@@ -7,6 +7,8 @@ import sympy as sp
 from costc.program import Steps
 
 Variables = tuple[sp.Symbol, ...]
+#: sequences of a step, to which all that grows with a prompt's positions is proportional
+SEQUENCES = sp.Symbol("sequences", real=True)
 
 
 def affine(expr: sp.Expr, variables: Variables) -> tuple[sp.Expr, tuple[sp.Expr, ...]]:
@@ -33,5 +35,7 @@ def in_coefficients(expr: sp.Expr, variables: Variables, where: str, steps: Step
     for variable, coefficient in zip((*variables, *powers), coefficients, strict=True):
         if coefficient != 0:
             tail = variable.name.split("_")[0] if variable.is_Symbol else "untouched"
-            total += variable * steps.let(f"{where}.per_{tail}", coefficient, "s", f"for each of {tail}")
+            each = sp.diff(coefficient, SEQUENCES)
+            times, each = (SEQUENCES, each) if each != 0 else (sp.Integer(1), coefficient)
+            total += variable * times * steps.let(f"{where}.per_{tail}", each, "s", f"for each of {tail}")
     return total

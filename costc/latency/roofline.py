@@ -16,7 +16,7 @@ import sympy as sp
 from costc import symbols as S
 from costc.count.rows import MEMORY, CostTable
 from costc.ir.reach import Reach
-from costc.latency.affine import in_coefficients
+from costc.latency.affine import SEQUENCES, in_coefficients
 from costc.program import Steps
 
 Bindings = Mapping[sp.Symbol, sp.Expr]
@@ -44,7 +44,7 @@ class Kernel:
 
     def for_batch(self, expr: sp.Expr, sequences: sp.Expr) -> sp.Expr:
         """`compute` or `move` of an attention kernel for that many sequences of a rank."""
-        return expr.xreplace({S.batch: DP * sequences})
+        return expr.xreplace({SEQUENCES: sequences})
 
     def at(self, tokens: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
         """(compute, move) for a step of that many tokens."""
@@ -76,8 +76,8 @@ def kernels(table: CostTable, reaches: tuple[Reach, ...], bindings: Bindings, st
             reach = next((r for r in reaches if {r.pairs, r.context} & symbols), None)
             one = own.rows[0]
             where = f"{prefix}.{section}.{name}"
-            if reach is None:
-                flop, byte = {m: f.xreplace(local) for m, f in flop.items()}, byte.xreplace(local)
+            grown = local if reach is None else {S.batch: DP * SEQUENCES}
+            flop, byte = {m: f.xreplace(grown) for m, f in flop.items()}, byte.xreplace(grown)
             grows = (TOKENS,) if reach is None else (S.seq, reach.pairs, reach.context)
             compute = sp.Add(*(f * second_per_flop(m, steps) for m, f in flop.items()))
             move = byte * second_per_byte(steps)

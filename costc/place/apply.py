@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from costc import symbols as S
-from costc.ir.types import Axis, Constraint, Cut, Graph, Kind, Link, Op, Read, Section, Tensor
+from costc.ir.types import ONE, Axis, Constraint, Cut, Graph, Kind, Link, Op, Read, Section, Tensor
 from costc.ir.verify import verify
 from costc.place.collectives import activation_byte, all_gather, all_reduce, all_to_all, needed_copies, send
 from costc.place.mesh import Mesh
@@ -90,6 +90,8 @@ class _Placer:
     def _place(self, op: Op) -> None:
         reads = tuple(replace(r, tensor=self.renamed.get(r.tensor, r.tensor)) for r in op.reads)
         op = replace(op, reads=reads, cuts=self._cuts(op.domain))
+        if op.kind is Kind.LOOKUP:
+            op = replace(op, reads=tuple(self._looked_up(r, op) for r in op.reads))
         pending = [self.partial.get(r.tensor, frozenset()) for r in reads]
         passes = op.kind is Kind.ROUTE or (op.linear and len(set(pending)) == 1)
         if not passes:
@@ -107,6 +109,11 @@ class _Placer:
         if op.kind is Kind.ROUTE:
             partial = self._exchange(op, written, partial)
         self.partial[self.renamed.get(written, written)] = partial
+
+    def _looked_up(self, read: Read, op: Op) -> Read:
+        """A rank looks up its own tokens alone."""
+        own = [c.divisor for c in op.cuts if read.fraction != ONE and not self.tensors[read.tensor].has(c.axis)]
+        return replace(read, fraction=read.fraction / sp.Mul(*own))
 
     def _contracted(self, op: Op) -> Names:
         """Strategies that cut an axis which the operator sums over."""

@@ -53,7 +53,7 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
     )
     for phase, lowered, time, run, rounds in runs:
         # the model's own work: the unsharded graph on the sequences of all ranks and micro-batches
-        useful = totals.flop(lowered.model_table, run, bindings, f"{phase}.model", steps, rank=DP * rounds)
+        useful = totals.flop(lowered.model_table, run, bindings, f"{phase}.model", steps, rank=S.batch / run.sequences)
         flop = totals.flop(lowered.table, run, bindings, phase, steps)
         byte = totals.byte(lowered.table, run, bindings, phase, steps)
         metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)

@@ -180,7 +180,8 @@ def source(program: Program) -> tuple[str, str, str]:
         lines.append(f"{mangle(step.name)} = {printer.doprint(step.expr)}")
         if dead:
             lines.append(f"del {', '.join(dead)}")
-    from_batch = depending(program, S.batch)
+    # a comparison with NaN is false, not NaN: what holds one is masked itself
+    from_batch = depending(program, S.batch) - {s.symbol for s in program.steps if s.expr.has(sp.Piecewise)}
     returned = ",\n".join(
         mangle(o.step) if step_symbol(o.step) in from_batch else f"np.where(valid, {mangle(o.step)}, np.nan)"
         for o in program.outputs
