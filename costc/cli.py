@@ -25,6 +25,7 @@ app = typer.Typer(
 Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
 Beside = Annotated[Path | None, typer.Option("--specs", help="folder with your own models/, hardware/, ...")]
+Degree = Annotated[list[str] | None, typer.Option("--degree", help="degree of another parallelism, NAME=N; repeatable")]
 ModelName = Annotated[str, typer.Argument(help="model name, alias or spec file")]
 
 
@@ -71,6 +72,7 @@ def eval_(
     pp: Annotated[int, typer.Option(help="pipeline stages")] = 1,
     ep: Annotated[int, typer.Option(help="expert-parallel degree")] = 1,
     dp: Annotated[int, typer.Option(help="attention data-parallel degree")] = 1,
+    degree: Degree = None,
     microbatches: Annotated[int | None, typer.Option(help="pipeline micro-batches; default: pp")] = None,
     max_num_batched_tokens: Annotated[int | None, typer.Option(help="tokens of a prefill step; default: the engine's")] = None,
     efficiency: Annotated[str, typer.Option(help="ideal, a number up to 1, or a profile")] = "uniform",
@@ -99,6 +101,7 @@ def eval_(
     given |= {
         k: v for k, v in {"microbatches": microbatches, "max_num_batched_tokens": max_num_batched_tokens}.items() if v is not None
     }
+    given |= {name: _numbers(name, text)[0] for name, text in _degrees(degree).items()}
     found = results.result(compiled, hardware, quantization, **given)
     frames = {}
     if debug:
@@ -120,6 +123,7 @@ def sweep(
     ep: Annotated[str, typer.Option(help="expert-parallel degrees")] = "1",
     dp: Annotated[str, typer.Option(help="attention data-parallel degrees")] = "1",
     efficiency: Annotated[str, typer.Option(help="ideal, numbers up to 1, or profiles")] = "uniform",
+    degree: Degree = None,
     sort: Annotated[str | None, typer.Option(help="column to sort by")] = None,
     all_: Annotated[bool, typer.Option("--all", help="show points that do not fit, too")] = False,
     as_json: Json = False,
@@ -135,6 +139,7 @@ def sweep(
     columns["quantization"] = _words(quantization) if quantization else [compiled.model.quantization]
     for name, text in {"batch": batch, "isl": isl, "osl": osl, "tp": tp, "pp": pp, "ep": ep, "dp": dp}.items():
         columns[name] = _numbers(name, text)
+    columns |= {name: _numbers(name, text) for name, text in _degrees(degree).items()}
     frame, invalid = compiled.sweep(**columns)
     tables.print_sweep(frame, invalid, sort, all_, as_json, as_csv)
 
@@ -193,6 +198,15 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("reading specs") as status:
         yield status.update
+
+
+def _degrees(given: list[str] | None) -> dict[str, str]:
+    """NAME=N pairs."""
+    pairs = [text.partition("=") for text in given or []]
+    for name, equals, value in pairs:
+        if not (name and equals and value):
+            raise CostcError(f"--degree takes NAME=N, not {name + equals + value!r}")
+    return {name: value for name, _, value in pairs}
 
 
 def _words(text: str) -> list[str]:

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import product
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.blocks.build import build
+from costc.columns import numbers, spread, values_of
 from costc.count.footprint import cache_byte, parameters
 from costc.count.rules import count
 from costc.dtypes import dtype
@@ -185,12 +187,8 @@ class CostModel:
     def check(self, point: Mapping[str, Any]) -> None:
         """Raise DegreeError for a single point whose sizes or degrees the model cannot take."""
         for name, value in point.items():
-            if (
-                isinstance(value, bool)
-                or not isinstance(value, (int, float, np.integer, np.floating))
-                or value != int(value)
-                or value < 1
-            ):
+            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+            if not number or value != int(value) or value < 1:
                 raise DegreeError(f"{name} must be a whole number of at least 1, not {value!r}")
         degrees = {name: int(value) for name, value in point.items()}
         for constraint in self.lowered["prefill"].graph.constraints:
@@ -230,32 +228,32 @@ class CostModel:
         """
         import pandas as pd
 
-        columns = {"hardware": hardware, "quantization": quantization or self.model.quantization, "efficiency": efficiency}
         extra: dict[str, Any] = {k: given.pop(k) for k in ("engine", "kv_cache_dtype") if k in given}
-        columns |= self._plan(given, self.values(_first(hardware), _first(columns["quantization"]), _first(efficiency), **extra))
-        length = max((len(v) for v in columns.values() if _is_column(v)), default=1)
-        for name, v in columns.items():
-            if _is_column(v) and len(v) not in (1, length):
-                raise CostcError(f"{name} has {len(v)} values where others have {length}")
-            columns[name] = list(v) * (length if len(v) == 1 else 1) if _is_column(v) else [v] * length
-        platform = list(zip(columns["hardware"], columns["quantization"], columns["efficiency"], strict=True))
-        table = _stack([self._cached_values(p, extra) for p in platform])
-        table |= {
-            k: np.asarray(columns[k], dtype=np.float64) for k in columns if k not in ("hardware", "quantization", "efficiency")
-        }
-        shown = {k: [getattr(x, "name", x) for x in v] for k, v in columns.items()}
-        return pd.DataFrame({**shown, **self.evaluator(table)})
+        schemes = self.model.quantization if quantization is None else quantization
+        named = {"hardware": hardware, "quantization": schemes, "efficiency": efficiency}
+        engine = self.values(*(values_of(k, v)[0] for k, v in named.items()), **extra)
+        columns = spread({**named, **self._plan(given, engine)})
+        table = self._rates([columns.pop(k) for k in named], extra)
+        shown = {**{k: [getattr(x, "name", x) for x in v] for k, v in spread({**named, **columns}).items()}}
+        return pd.DataFrame({**shown, **self.evaluator({**table, **{k: numbers(k, v) for k, v in columns.items()}})})
 
-    def _cached_values(self, key: tuple[Any, Any, Any], extra: dict[str, Any]) -> dict[str, float]:
-        hardware, quantization, efficiency = key
-        return _values(self, hardware, quantization, efficiency, tuple(sorted(extra.items())))
+    def _rates(self, named: list[list[Any]], extra: dict[str, Any]) -> dict[str, Any]:
+        """Values of hardware, quantization and efficiency for every point; a number where all are equal."""
+        known: dict[tuple[int, ...], dict[str, float]] = {}
+        rows = []
+        for point in zip(*named, strict=True):
+            key = tuple(map(id, point))
+            if key not in known:
+                known[key] = self.values(*point, **extra)
+            rows.append(known[key])
+        if all(r is rows[0] for r in rows):
+            return dict(rows[0])
+        return {k: np.array([r[k] for r in rows]) for k in rows[0]}
 
     def sweep(self, **given: Any) -> tuple[pd.DataFrame, int]:
         """Evaluate the product of all sequences given; also how many points were invalid and left out."""
-        names = list(given)
-        axes = [list(v) if _is_column(v) else [v] for v in given.values()]
-        points = list(zip(*product(*axes), strict=True))
-        frame = self.evaluate(**{n: list(p) for n, p in zip(names, points, strict=True)})
+        points = zip(*product(*(values_of(k, v) for k, v in given.items())), strict=True)
+        frame = self.evaluate(**{name: list(p) for name, p in zip(given, points, strict=True)})
         good = frame["devices"].notna()
         return frame[good].reset_index(drop=True), int((~good).sum())
 
@@ -267,28 +265,6 @@ class CostModel:
             raise CostcError(not_among("phase", phase, PHASES))
         graph: Graph = self.lowered[phase].graph
         return show(graph)
-
-
-@cache
-def _values(
-    model: CostModel, hardware: Any, quantization: Any, efficiency: Any, extra: tuple[tuple[str, Any], ...]
-) -> dict[str, float]:
-    return model.values(hardware, quantization, efficiency, **dict(extra))
-
-
-def _stack(rows: Sequence[Mapping[str, float]]) -> dict[str, Any]:
-    """Columns of the rows; a number where all are equal."""
-    if all(r is rows[0] for r in rows):
-        return dict(rows[0])
-    return {k: np.array([r[k] for r in rows]) for k in rows[0]}
-
-
-def _is_column(value: Any) -> bool:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Mapping))
-
-
-def _first(value: Any) -> Any:
-    return next(iter(value)) if _is_column(value) else value
 
 
 def bound_name(index: float) -> str:

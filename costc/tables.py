@@ -20,10 +20,6 @@ SWEEP_COLUMNS = (
     "hardware",
     "quantization",
     "efficiency",
-    "tp",
-    "pp",
-    "ep",
-    "dp",
     "batch",
     "isl",
     "osl",
@@ -151,7 +147,7 @@ def print_sweep(frame: pd.DataFrame, invalid: int, sort: str | None, everything:
     shown = frame if everything or as_json or as_csv else frame[frame["fits"] == 1]
     shown = shown.sort_values(sort, kind="stable") if sort else shown
     machine = as_json or as_csv
-    rows = records(shown if machine else shown[list(SWEEP_COLUMNS)])
+    rows = records(shown if machine else shown[_columns(shown)])
     for row in rows:
         row["fits"] = bool(row["fits"])
     print_rows(rows, as_json, as_csv)
@@ -159,6 +155,13 @@ def print_sweep(frame: pd.DataFrame, invalid: int, sort: str | None, everything:
         print(f"{invalid} points have a degree that the model cannot take, and were left out", file=sys.stderr)
     if unfit and not machine:
         print(f"{unfit} points do not fit in memory" + ("" if everything else "; --all shows them"), file=sys.stderr)
+
+
+def _columns(frame: pd.DataFrame) -> list[str]:
+    """The columns of a sweep that people read: the arguments, then the main results."""
+    from costc.place.mesh import STRATEGIES
+
+    return [*SWEEP_COLUMNS[:3], *STRATEGIES, *(c for c in SWEEP_COLUMNS[3:] if c in frame)]
 
 
 def print_formula(model: CostModel, name: str | None, general: bool, latex: bool, as_json: bool, as_csv: bool) -> None:

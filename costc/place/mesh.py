@@ -30,6 +30,7 @@ class Strategy:
         cuts: from axis sizes to the divisor of each axis that it cuts.
         place: position in the mesh, smallest innermost; None where it lies over the devices of `over`.
         over: strategies whose devices it shares out anew.
+        needs: axis without which a search leaves the degree at 1 (a dense model's replicas are counted, not placed).
         constraints: conditions on the degree, given all axis sizes of the model.
     """
 
@@ -39,6 +40,7 @@ class Strategy:
     cuts: Callable[[Sizes], Mapping[str, sp.Expr]]
     place: int | None = None
     over: tuple[str, ...] = ()
+    needs: str | None = None
     constraints: Callable[[Sizes], tuple[Constraint, ...]] = _none
 
 

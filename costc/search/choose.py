@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from costc.search.grid import PLAN, Grid
+from costc.place.mesh import STRATEGIES
+from costc.search.grid import Grid
 from costc.spec.study import Scenario, Study
 
 SHOWN_DIGITS = 6
@@ -63,7 +64,7 @@ def candidate(grid: Grid, index: int) -> Candidate:
         grid.model.name,
         int(grid.hardware[index]),
         int(grid.scheme[index]),
-        {name: int(grid.columns[name][index]) for name in PLAN},
+        {name: int(grid.columns[name][index]) for name in STRATEGIES},
         int(grid.columns["batch"][index]),
         {name: float(v[index]) for name, v in grid.outputs.items()},
     )
@@ -92,7 +93,7 @@ def best(grid: Grid, mask: np.ndarray, keys: tuple[str, ...]) -> Candidate | Non
         if np.isfinite(least):
             where = where[value(key) <= least + NO_DIFFERENCE * abs(least)]
     order = [~grid.native[where], *(value(k) for k in keys)]
-    ties = [grid.columns[k][where] for k in PLAN] + [grid.columns["batch"][where], grid.hardware[where], grid.scheme[where]]
+    ties = [grid.columns[k][where] for k in STRATEGIES] + [grid.columns["batch"][where], grid.hardware[where], grid.scheme[where]]
     return candidate(grid, int(where[np.lexsort([*reversed(ties), *reversed(order)])[0]]))
 
 
@@ -197,6 +198,6 @@ def recommend(study: Study, scenario: Scenario, choices: dict[str, Choice]) -> C
 def around(grid: Grid, chosen: Candidate) -> list[Candidate]:
     """The chosen deployment at all batches of the study, smallest first."""
     same = (grid.hardware == chosen.hardware) & (grid.scheme == chosen.scheme)
-    for name in PLAN:
+    for name in STRATEGIES:
         same &= grid.columns[name] == chosen.plan[name]
     return sorted((candidate(grid, int(i)) for i in np.flatnonzero(same)), key=lambda c: c.batch)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
+from costc.blocks.build import build
 from costc.emit.evaluator import Evaluator
 from costc.ir.model import Model
+from costc.place.mesh import STRATEGIES
 from costc.spec.study import Scenario, Study
 from costc.spec.values import rates, settings, storage
-
-PLAN = ("tp", "pp", "dp", "ep")
 
 
 @dataclass(frozen=True)
@@ -31,27 +32,26 @@ class Grid:
         return len(self.hardware)
 
 
-def plans(study: Study, model: Model) -> list[tuple[int, int, int, int]]:
-    """(tp, pp, dp, ep) within the device limit.
-
-    Without experts, dp and ep stay 1: replicas of a dense model are counted, not placed.
-    """
-    experts = any(getattr(block, "group", "") == "experts" for block in model.ffn.values())
-    p = study.plans
-    found = set()
-    for tp, pp, dp, ep in product(p.tp, p.pp, p.dp if experts else [1], p.ep if experts else [1]):
-        degree = tp * dp if ep == "all" else int(ep)
-        if tp * pp * dp <= p.max_devices:
-            found.add((tp, pp, dp, degree))
-    return sorted(found)
+def plans(study: Study, model: Model) -> list[dict[str, int]]:
+    """Degrees by strategy, within the device limit; what the model has no use for stays 1."""
+    axes = {a.name for section in build(model, "decode") for t in section.tensors for a in t.axes}
+    tried = {name: degrees if STRATEGIES[name].needs in (None, *axes) else (1,) for name, degrees in study.plans.degrees.items()}
+    found: dict[tuple[int, ...], dict[str, int]] = {}
+    for point in product(*tried.values()):
+        given = dict(zip(tried, point, strict=True))
+        degrees = {n: math.prod(int(given[o]) for o in STRATEGIES[n].over) if d == "all" else int(d) for n, d in given.items()}
+        if math.prod(d for n, d in degrees.items() if STRATEGIES[n].place is not None) <= study.plans.max_devices:
+            found[tuple(degrees.values())] = degrees
+    return [found[key] for key in sorted(found)]
 
 
 def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenario) -> Grid:
     """Evaluate all candidates of a model for a scenario, vectorised over everything."""
-    degrees = np.array(plans(study, model), dtype=np.float64)
+    degrees = plans(study, model)
     shape = (len(study.hardware), len(study.quantization), len(degrees), len(study.batches))
     h, q, p, b = (i.reshape(-1) for i in np.indices(shape))
-    columns = {name: degrees[p, i] for i, name in enumerate(PLAN)} | {"batch": np.array(study.batches, dtype=np.float64)[b]}
+    columns = {name: np.array([d[name] for d in degrees], dtype=np.float64)[p] for name in STRATEGIES}
+    columns["batch"] = np.array(study.batches, dtype=np.float64)[b]
     values = {
         **settings(study.efficiency, study.engine),
         **_by_pair(study, model, h, q),

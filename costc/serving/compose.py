@@ -10,7 +10,6 @@ from costc import symbols as S
 from costc.count.rows import CostTable
 from costc.ir.reach import Reach
 from costc.ir.types import Graph
-from costc.latency.roofline import DP
 from costc.place.mesh import Mesh
 from costc.program import Program, Steps, verify
 from costc.serving import metrics, totals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from costc.errors import CostcError
@@ -15,8 +16,8 @@ def efficiency_profile(catalog: Catalog, given: str | float | Efficiency) -> Eff
     if isinstance(given, Efficiency):
         return given
     try:
-        fraction = float(given)
-    except ValueError:
+        fraction = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
         return catalog.efficiency(str(given))
     if not 0 < fraction <= 1:
         raise CostcError(f"an efficiency is more than 0 and at most 1, not {given}")

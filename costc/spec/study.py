@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, create_model
 
 from costc.errors import CostcError, SpecError, not_among
 from costc.facts import Fact
 from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
+from costc.place.mesh import STRATEGIES
 from costc.spec.catalog import Catalog
 from costc.spec.model import ModelEntry
 from costc.spec.platform import hardware_from
@@ -21,6 +22,7 @@ from costc.spec.validate import BlockName, FactSpec, Name, SourceSpec, Strict, T
 #: no deployment comes near
 Degree = Annotated[int, Field(gt=0, le=10**6)]
 Degrees = Annotated[list[Degree], Field(min_length=1)]
+Words = Annotated[list[Degree | str], Field(min_length=1)]
 MAX_TOKENS = 10**9
 
 
@@ -42,14 +44,26 @@ class ScenarioSpec(Strict):
     quality: FloorSpec
 
 
-class PlanSpec(Strict):
-    """Degrees to try; `ep` 'all' is tp x dp. Combinations over `max_devices` are left out."""
+@dataclass(frozen=True)
+class Plans:
+    """Degrees to try by strategy; 'all' is every device that the strategy lies over. At most `max_devices` in a replica."""
 
-    tp: Degrees
-    pp: Degrees
-    dp: Degrees
-    ep: Annotated[list[Degree | str], Field(min_length=1)]
-    max_devices: Degree
+    degrees: dict[str, tuple[int | str, ...]]
+    max_devices: int
+
+
+def _plans(document: Document, data: Any) -> Plans:
+    """Read the plans: a key for each registered strategy (default: degree 1), and `max_devices`."""
+    keys: dict[str, Any] = {s.name: (Words if s.over else Degrees, [1]) for s in STRATEGIES.values()}
+    spec = validate(create_model("PlanSpec", __base__=Strict, max_devices=(Degree, ...), **keys), document, data, ("plans",))
+    degrees = {name: tuple(getattr(spec, name)) for name in STRATEGIES}
+    for name, given in degrees.items():
+        for i, degree in enumerate(given):
+            if isinstance(degree, str) and degree != "all":
+                raise document.error(
+                    ("plans", name, i), not_among(f"degree of {name} (a whole number, or a word)", degree, ["all"])
+                )
+    return Plans(degrees, spec.max_devices)  # type: ignore[attr-defined]
 
 
 class KeepsQualitySpec(Strict):
@@ -73,7 +87,7 @@ class StudySpec(Strict):
     efficiency: str
     engine: str = "default"
     scenarios: Annotated[dict[BlockName, ScenarioSpec], Field(min_length=1)]
-    plans: PlanSpec
+    plans: dict[str, Any]
     batches: Degrees
     notes: list[str] = []
 
@@ -107,7 +121,7 @@ class Study:
     efficiency: Efficiency
     engine: Engine
     scenarios: tuple[Scenario, ...]
-    plans: PlanSpec
+    plans: Plans
     batches: tuple[int, ...]
     notes: tuple[str, ...]
     taken: tuple[str, ...]
@@ -134,9 +148,6 @@ def study(path: Path) -> Study:
     _distinct(document, "hardware", [d.name for d in devices])
     models = tuple(named("models", m, ("models", i)) for i, m in enumerate(spec.models))
     _distinct(document, "models", [m.model.name for m in models])
-    for i, given in enumerate(spec.plans.ep):
-        if isinstance(given, str) and given != "all":
-            raise document.error(("plans", "ep", i), not_among("expert-parallel degree", given, ["all"]))
     schemes = tuple(named("quantization", q, ("quantization", i)) for i, q in enumerate(spec.quantization))
     _distinct(document, "quantization", [s.name for s in schemes])
     return Study(
@@ -150,7 +161,7 @@ def study(path: Path) -> Study:
         named("efficiency", spec.efficiency, ("efficiency",)),
         named("engine", spec.engine, ("engine",)),
         tuple(_scenario(document, name, s, spec.sources, models) for name, s in spec.scenarios.items()),
-        spec.plans,
+        _plans(document, spec.plans),
         tuple(spec.batches),
         (*spec.notes, *catalog.notes),
         tuple(catalog.notes),

@@ -398,12 +398,15 @@ def test_parallelism_with_others() -> None:
     assert "all_reduce_tp" in text
 
 
-@pytest.mark.xfail(strict=True, raises=SpecError, reason="spec/study.py and search/grid.py name tp, pp, dp and ep themselves")
 @pytest.mark.usefixtures("xp")
-def test_parallelism_in_a_study(beside: Path) -> None:
+def test_parallelism_in_a_study(beside: Path, tmp_path: Path) -> None:
     path = beside / "study.yaml"
     path.write_text(STUDY.replace("plans: {", "plans: {xp: [1, 2], "), encoding="utf-8")
-    assert study(path).plans
+    assert study(path).plans.degrees["xp"] == (1, 2)
+    from costc.api import compile_study
+
+    compile_study(path, tmp_path / "out")
+    assert "xp" in (tmp_path / "out/generated/toy_study").rglob("evaluator.py").__next__().read_text(encoding="utf-8")
 
 
 # ---- what CONTRIBUTING.md shows

@@ -123,7 +123,9 @@ def test_compile_check_and_stale(tmp_path: Path) -> None:
 def test_a_study_in_which_nothing_fits_says_what_is_short(tmp_path: Path) -> None:
     study = (ROOT / "specs/deepseek_r1.yaml").read_text()
     lines = [line for line in study.splitlines() if not line.startswith("  - ") or line.strip() == "- l40s"]
-    text = "\n".join(lines[: lines.index("  - l40s") + 1] + lines[next(i for i, t in enumerate(lines) if t.startswith("quantization:")) :])
+    text = "\n".join(
+        lines[: lines.index("  - l40s") + 1] + lines[next(i for i, t in enumerate(lines) if t.startswith("quantization:")) :]
+    )
     text = text.replace(MODELS, "models: [deepseek-r1]")
     text = text.replace("max_devices: 32", "max_devices: 2").replace("notes:", "notes: []")
     (tmp_path / "small.yaml").write_text(text)
@@ -154,7 +156,7 @@ def test_generated_module_stands_alone() -> None:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    inputs = {name: 1.0 for name in module.INPUTS}
+    inputs = dict.fromkeys(module.INPUTS, 1.0)
     found = module.evaluate(**inputs | {"batch": np.array([1, 2, 3]), "isl": 4, "osl": 5})
     assert found["ttft"].shape == (3,)
     assert np.all(np.isfinite(found["ttft"]))

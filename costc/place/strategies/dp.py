@@ -16,4 +16,4 @@ def _cuts(sizes: Sizes) -> Mapping[str, sp.Expr]:
     return {"batch": dp} if "batch" in sizes else {}
 
 
-STRATEGIES.add("dp", Strategy("dp", "attention data parallelism", dp, _cuts, place=1))
+STRATEGIES.add("dp", Strategy("dp", "attention data parallelism", dp, _cuts, place=1, needs="expert"))

@@ -35,4 +35,4 @@ def _constraints(sizes: Sizes) -> tuple[Constraint, ...]:
     )
 
 
-STRATEGIES.add("ep", Strategy("ep", "expert parallelism", ep, _cuts, over=("tp", "dp"), constraints=_constraints))
+STRATEGIES.add("ep", Strategy("ep", "expert parallelism", ep, _cuts, over=("tp", "dp"), needs="expert", constraints=_constraints))

@@ -233,6 +233,7 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     inverse_peak_shared_experts = 1/peak_shared_experts
     shared_0 = batch*inverse_dp
     schedule_sequences = np.ceil(shared_0)
+    inverse_schedule_sequences = 1/schedule_sequences
     schedule_decode_sequences = np.ceil(schedule_sequences/microbatches)
     shared_1 = isl*schedule_sequences
     schedule_prefill_tokens = shared_1
@@ -278,7 +279,7 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     rates_second_per_byte = inverse_memory_bandwidth/memory_efficiency
     shared_7 = inverse_tp*stored_embedding_embedding_weight
     del stored_embedding_embedding_weight
-    shared_8 = (7.735148514851485e-06)*dp*shared_7
+    shared_8 = (7.735148514851485e-06)*shared_7
     prefill_embedding_lookup_move_per_tokens = rates_second_per_byte*(7169*activation_byte + shared_8)
     prefill_attention_mla_residual_to_norm_move_fixed = rates_second_per_byte*stored_attention_mla_norm_weight
     shared_9 = 28672*activation_byte
@@ -298,153 +299,150 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_attention_mla_q_b_proj_move_per_tokens = 1536*shared_10*(shared_13 + 1)
     shared_14 = inverse_tp*shared_10
     prefill_attention_mla_q_rope_move_per_tokens = 49152*shared_14
-    prefill_attention_mla_kv_b_proj_compute_per_context = 33554432*shared_0*shared_11
+    prefill_attention_mla_kv_b_proj_compute_per_context = 33554432*shared_11
     shared_15 = shared_12*stored_attention_mla_kv_b_weight
     prefill_attention_mla_kv_b_proj_move_fixed = shared_15
     shared_16 = activation_byte*inverse_tp
-    shared_17 = rates_second_per_byte*shared_0
-    prefill_attention_mla_kv_b_proj_move_per_context = 512*shared_17*(kv_byte + 64*shared_16)
+    prefill_attention_mla_kv_b_proj_move_per_context = 512*rates_second_per_byte*(kv_byte + 64*shared_16)
     rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
-    shared_18 = inverse_tp*rates_second_per_flop_attention_core*shared_0
-    prefill_attention_mla_score_to_attend_compute_per_pairs = 81920*shared_18
-    shared_19 = shared_0*shared_14
-    del shared_0
-    prefill_attention_mla_score_to_attend_move_per_seq = 40960*shared_19
-    prefill_attention_mla_score_to_attend_move_per_context = 64*shared_17*(kv_byte + 512*shared_16)
+    shared_17 = inverse_tp*rates_second_per_flop_attention_core
+    prefill_attention_mla_score_to_attend_compute_per_pairs = 81920*shared_17
+    prefill_attention_mla_score_to_attend_move_per_seq = 40960*shared_14
+    prefill_attention_mla_score_to_attend_move_per_context = 64*rates_second_per_byte*(kv_byte + 512*shared_16)
     prefill_attention_mla_o_proj_compute_per_tokens = 234881024*shared_11
     prefill_attention_mla_o_proj_move_fixed = shared_12*stored_attention_mla_o_proj_weight
-    shared_20 = 1024*shared_10
-    prefill_attention_mla_o_proj_move_per_tokens = shared_20*(shared_13 + 7)
+    shared_18 = 1024*shared_10
+    prefill_attention_mla_o_proj_move_per_tokens = shared_18*(shared_13 + 7)
     del shared_13
     rates_second_per_flop_ffn = inverse_compute_efficiency*inverse_peak_ffn
-    shared_21 = inverse_tp*rates_second_per_flop_ffn
-    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 528482304*shared_21
-    shared_22 = 2*inverse_tp
-    shared_23 = rates_second_per_byte*shared_22
-    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = shared_23*stored_ffn_dense_gate_proj_weight
-    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = shared_20*(36*inverse_tp + 7)
+    shared_19 = inverse_tp*rates_second_per_flop_ffn
+    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 528482304*shared_19
+    shared_20 = 2*inverse_tp
+    shared_21 = rates_second_per_byte*shared_20
+    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = shared_21*stored_ffn_dense_gate_proj_weight
+    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = shared_18*(36*inverse_tp + 7)
     prefill_ffn_dense_act_move_per_tokens = 55296*shared_14
-    prefill_ffn_dense_down_proj_compute_per_tokens = 264241152*shared_21
-    del shared_21
+    prefill_ffn_dense_down_proj_compute_per_tokens = 264241152*shared_19
+    del shared_19
     prefill_ffn_dense_down_proj_move_fixed = shared_12*stored_ffn_dense_down_proj_weight
-    prefill_ffn_dense_down_proj_move_per_tokens = shared_20*(18*inverse_tp + 7)
+    prefill_ffn_dense_down_proj_move_per_tokens = shared_18*(18*inverse_tp + 7)
     rates_second_per_flop_router = inverse_compute_efficiency*inverse_peak_router
     prefill_ffn_moe_router_compute_per_tokens = 3670016*rates_second_per_flop_router
     prefill_ffn_moe_router_move_fixed = rates_second_per_byte*stored_ffn_moe_router_weight
     prefill_ffn_moe_router_move_per_tokens = 7424*shared_10
     prefill_ffn_moe_route_move_fixed = rates_second_per_byte*stored_ffn_moe_correction_bias
     prefill_ffn_moe_route_move_per_tokens = 512*shared_10
-    shared_24 = dp*inverse_ep
-    shared_25 = 224*shared_24
-    shared_26 = shared_25 + 29
-    prefill_ffn_moe_dispatch_move_per_tokens = 256*shared_10*shared_26
+    shared_22 = dp*inverse_ep
+    shared_23 = 224*shared_22
+    shared_24 = shared_23 + 29
+    prefill_ffn_moe_dispatch_move_per_tokens = 256*shared_10*shared_24
     rates_second_per_flop_experts = inverse_compute_efficiency*inverse_peak_experts
-    shared_27 = inverse_tp*rates_second_per_flop_experts
-    prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens = 469762048*shared_27
-    shared_28 = inverse_dp*stored_ffn_moe_gate_proj_weight
+    shared_25 = inverse_tp*rates_second_per_flop_experts
+    prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens = 469762048*shared_25
+    shared_26 = inverse_dp*stored_ffn_moe_gate_proj_weight
     del stored_ffn_moe_gate_proj_weight
-    shared_29 = shared_23*shared_28
-    prefill_ffn_moe_gate_proj_to_up_proj_move_fixed = shared_29
-    shared_30 = 4*inverse_tp
-    shared_31 = 7*shared_24
-    shared_32 = 8192*shared_10
-    prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens = shared_32*(shared_30 + shared_31)
-    prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched = -shared_29
-    del shared_29
-    prefill_ffn_moe_down_proj_compute_per_tokens = 234881024*shared_27
+    shared_27 = shared_21*shared_26
+    prefill_ffn_moe_gate_proj_to_up_proj_move_fixed = shared_27
+    shared_28 = 4*inverse_tp
+    shared_29 = 7*shared_22
+    shared_30 = 8192*shared_10
+    prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens = shared_30*(shared_28 + shared_29)
+    prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched = -shared_27
     del shared_27
-    shared_33 = inverse_dp*stored_ffn_moe_down_proj_weight
+    prefill_ffn_moe_down_proj_compute_per_tokens = 234881024*shared_25
+    del shared_25
+    shared_31 = inverse_dp*stored_ffn_moe_down_proj_weight
     del stored_ffn_moe_down_proj_weight
-    shared_34 = shared_12*shared_33
-    prefill_ffn_moe_down_proj_move_fixed = shared_34
-    prefill_ffn_moe_down_proj_move_per_tokens = shared_32*(shared_22 + shared_31)
-    del shared_31, shared_32
-    prefill_ffn_moe_down_proj_move_per_untouched = -shared_34
-    del shared_34
+    shared_32 = shared_12*shared_31
+    prefill_ffn_moe_down_proj_move_fixed = shared_32
+    prefill_ffn_moe_down_proj_move_per_tokens = shared_30*(shared_20 + shared_29)
+    del shared_29, shared_30
+    prefill_ffn_moe_down_proj_move_per_untouched = -shared_32
+    del shared_32
     rates_second_per_flop_shared_experts = inverse_compute_efficiency*inverse_peak_shared_experts
-    shared_35 = inverse_tp*rates_second_per_flop_shared_experts
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens = 58720256*shared_35
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed = shared_23*stored_ffn_moe_shared_gate_proj_weight
-    del shared_23
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens = shared_20*(shared_30 + 7)
-    del shared_30
+    shared_33 = inverse_tp*rates_second_per_flop_shared_experts
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens = 58720256*shared_33
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed = shared_21*stored_ffn_moe_shared_gate_proj_weight
+    del shared_21
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens = shared_18*(shared_28 + 7)
+    del shared_28
     prefill_ffn_moe_shared_act_move_per_tokens = 6144*shared_14
-    prefill_ffn_moe_shared_down_proj_compute_per_tokens = 29360128*shared_35
-    del shared_35
+    prefill_ffn_moe_shared_down_proj_compute_per_tokens = 29360128*shared_33
+    del shared_33
     prefill_ffn_moe_shared_down_proj_move_fixed = shared_12*stored_ffn_moe_shared_down_proj_weight
     del shared_12
-    shared_36 = shared_22 + 7
-    prefill_ffn_moe_shared_down_proj_move_per_tokens = shared_20*shared_36
-    del shared_20
+    shared_34 = shared_20 + 7
+    prefill_ffn_moe_shared_down_proj_move_per_tokens = shared_18*shared_34
+    del shared_18
     prefill_ffn_moe_shared_add_move_per_tokens = 21504*shared_10
     del shared_10
     rates_second_per_flop_head = inverse_compute_efficiency*inverse_peak_head
     del inverse_compute_efficiency
-    shared_37 = 1853358080*inverse_tp
-    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_37
-    shared_38 = inverse_tp*stored_head_lm_head_weight
+    shared_35 = 1853358080*inverse_tp
+    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_35
+    shared_36 = inverse_tp*stored_head_lm_head_weight
     del stored_head_lm_head_weight
-    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_38
+    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_36
     prefill_head_lm_head_move_per_tokens = 256*rates_second_per_byte*(28*activation_byte + 505*inverse_tp*logit_byte)
-    shared_39 = 129280*logit_byte
-    shared_40 = activation_byte + shared_39
-    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_40
-    shared_41 = np.minimum(domain, tp)
-    shared_42 = 1/shared_41
-    shared_43 = shared_41 - 1
-    del shared_41
+    shared_37 = 129280*logit_byte
+    shared_38 = activation_byte + shared_37
+    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_38
+    shared_39 = np.minimum(domain, tp)
+    shared_40 = 1/shared_39
+    shared_41 = shared_39 - 1
+    del shared_39
+    shared_42 = shared_40*shared_41
+    shared_43 = 14336*activation_byte
     shared_44 = shared_42*shared_43
-    shared_45 = 14336*activation_byte
-    shared_46 = shared_44*shared_45
-    prefill_embedding_link_scale_up_byte = shared_46
+    prefill_embedding_link_scale_up_byte = shared_44
     rates_second_per_byte_scale_up = inverse_link_efficiency/scale_up_bandwidth
-    shared_47 = np.ceil(shared_42*tp)
-    shared_48 = shared_47 - 1
-    shared_49 = shared_42*shared_48/shared_47
-    del shared_42, shared_47
-    shared_50 = shared_45*shared_49
-    del shared_45
-    prefill_embedding_link_scale_out_byte = shared_50
+    shared_45 = np.ceil(shared_40*tp)
+    shared_46 = shared_45 - 1
+    shared_47 = shared_40*shared_46/shared_45
+    del shared_40, shared_45
+    shared_48 = shared_43*shared_47
+    del shared_43
+    prefill_embedding_link_scale_out_byte = shared_48
     rates_second_per_byte_scale_out = inverse_link_efficiency/scale_out_bandwidth
     del inverse_link_efficiency
-    shared_51 = scale_out_latency*shared_48 + scale_up_latency*shared_43
-    prefill_embedding_link_hops = 2*shared_51
+    shared_49 = scale_out_latency*shared_46 + scale_up_latency*shared_41
+    prefill_embedding_link_hops = 2*shared_49
     prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_embedding_link_scale_up_byte*rates_second_per_byte_scale_up
-    shared_52 = 7168*activation_byte
-    shared_53 = 1 - (1 - inverse_ep)**8
+    shared_50 = 7168*activation_byte
+    shared_51 = 1 - (1 - inverse_ep)**8
     del inverse_ep
-    shared_54 = domain*inverse_tp
-    shared_55 = np.maximum(1, np.minimum(dp, np.floor(shared_54)))
-    shared_56 = shared_55 - 1
-    shared_57 = shared_53*shared_56
-    shared_58 = 7168*dispatch_byte
-    prefill_ffn_moe_link_scale_up_byte = shared_46 + shared_52*shared_57 + shared_57*shared_58
-    del shared_46, shared_57
-    shared_59 = dp - shared_55
-    del shared_55
-    shared_60 = shared_53*shared_59
+    shared_52 = domain*inverse_tp
+    shared_53 = np.maximum(1, np.minimum(dp, np.floor(shared_52)))
+    shared_54 = shared_53 - 1
+    shared_55 = shared_51*shared_54
+    shared_56 = 7168*dispatch_byte
+    prefill_ffn_moe_link_scale_up_byte = shared_44 + shared_50*shared_55 + shared_55*shared_56
+    del shared_44, shared_55
+    shared_57 = dp - shared_53
     del shared_53
-    prefill_ffn_moe_link_scale_out_byte = shared_50 + shared_52*shared_60 + shared_58*shared_60
-    del shared_50, shared_58, shared_60
-    prefill_ffn_moe_link_hops = 2*scale_out_latency*(shared_48 + np.minimum(1, shared_59)) + 2*scale_up_latency*(shared_43 + np.minimum(1, shared_56))
-    del shared_43, shared_48, shared_56, shared_59
-    prefill_ffn_moe_link_per_token = prefill_ffn_moe_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_ffn_moe_link_scale_up_byte*rates_second_per_byte_scale_up
-    prefill_head_link_scale_up_byte = shared_39*shared_44
-    del shared_44
-    prefill_head_link_scale_out_byte = shared_39*shared_49
-    del shared_49
-    prefill_head_link_hops = shared_51
+    shared_58 = shared_51*shared_57
     del shared_51
+    prefill_ffn_moe_link_scale_out_byte = shared_48 + shared_50*shared_58 + shared_56*shared_58
+    del shared_48, shared_56, shared_58
+    prefill_ffn_moe_link_hops = 2*scale_out_latency*(shared_46 + np.minimum(1, shared_57)) + 2*scale_up_latency*(shared_41 + np.minimum(1, shared_54))
+    del shared_41, shared_46, shared_54, shared_57
+    prefill_ffn_moe_link_per_token = prefill_ffn_moe_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_ffn_moe_link_scale_up_byte*rates_second_per_byte_scale_up
+    prefill_head_link_scale_up_byte = shared_37*shared_42
+    del shared_42
+    prefill_head_link_scale_out_byte = shared_37*shared_47
+    del shared_47
+    prefill_head_link_hops = shared_49
+    del shared_49
     prefill_head_link_per_token = prefill_head_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_head_link_scale_up_byte*rates_second_per_byte_scale_up
-    shared_61 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(inverse_dp*shared_54))))
-    del shared_54
-    shared_62 = pp - shared_61
-    prefill_pipeline_link_scale_up_byte = shared_52*shared_62
-    shared_63 = shared_61 - 1
-    del shared_61
-    prefill_pipeline_link_scale_out_byte = shared_52*shared_63
-    prefill_pipeline_link_hops = scale_out_latency*shared_63 + scale_up_latency*shared_62
-    del shared_62, shared_63
+    shared_59 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(inverse_dp*shared_52))))
+    del shared_52
+    shared_60 = pp - shared_59
+    prefill_pipeline_link_scale_up_byte = shared_50*shared_60
+    shared_61 = shared_59 - 1
+    del shared_59
+    prefill_pipeline_link_scale_out_byte = shared_50*shared_61
+    prefill_pipeline_link_hops = scale_out_latency*shared_61 + scale_up_latency*shared_60
+    del shared_60, shared_61
     prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_pipeline_link_scale_up_byte*rates_second_per_byte_scale_up
     del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
@@ -455,49 +453,44 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_attention_mla_q_b_proj_full_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mla_q_b_proj_time = prefill_attention_mla_q_b_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_mla_q_rope_time = prefill_attention_mla_q_rope_move_per_tokens*schedule_prefill_tokens
-    shared_64 = inverse_schedule_piece*isl
+    shared_62 = inverse_schedule_piece*isl
     del inverse_schedule_piece
-    shared_65 = np.floor(shared_64)
-    prefill_attention_mla_kv_b_proj_0_pieces = shared_65
-    shared_66 = prefill_attention_mla_kv_b_proj_move_per_context*schedule_piece
-    prefill_attention_mla_kv_b_proj_0_move = prefill_attention_mla_kv_b_proj_move_fixed + shared_66
-    prefill_attention_mla_kv_b_proj_0_gap = -prefill_attention_mla_kv_b_proj_0_move + prefill_attention_mla_kv_b_proj_compute_per_context*schedule_piece
-    prefill_attention_mla_kv_b_proj_0_slope = schedule_piece*(prefill_attention_mla_kv_b_proj_compute_per_context - prefill_attention_mla_kv_b_proj_move_per_context)
-    shared_67 = -shared_65 + np.ceil(shared_64)
-    del shared_64
-    prefill_attention_mla_kv_b_proj_1_pieces = shared_67
-    shared_68 = np.maximum(isl*prefill_attention_mla_kv_b_proj_compute_per_context, isl*prefill_attention_mla_kv_b_proj_move_per_context + prefill_attention_mla_kv_b_proj_move_fixed)
-    del prefill_attention_mla_kv_b_proj_compute_per_context, prefill_attention_mla_kv_b_proj_move_fixed, prefill_attention_mla_kv_b_proj_move_per_context
-    shared_69 = prefill_attention_mla_kv_b_proj_0_pieces - 1
-    shared_70 = (0.5)*prefill_attention_mla_kv_b_proj_0_pieces
-    shared_71 = _turn(prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
-    shared_72 = prefill_attention_mla_kv_b_proj_0_slope*(shared_71 - 1)
-    shared_73 = 2*prefill_attention_mla_kv_b_proj_0_gap
-    prefill_attention_mla_kv_b_proj_time = prefill_attention_mla_kv_b_proj_1_pieces*shared_68 + shared_70*(2*prefill_attention_mla_kv_b_proj_0_move + shared_66*shared_69) + np.maximum(shared_71*(prefill_attention_mla_kv_b_proj_0_gap + (0.5)*shared_72), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_slope*shared_69 + shared_73) - 0.5*shared_71*(shared_72 + shared_73))
-    del prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_move, prefill_attention_mla_kv_b_proj_0_slope, shared_66, shared_71, shared_72, shared_73
-    prefill_attention_mla_score_to_attend_0_move = schedule_piece*(prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq)
-    shared_74 = schedule_piece + 1
-    prefill_attention_mla_score_to_attend_0_gap = -prefill_attention_mla_score_to_attend_0_move + (0.5)*prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece*shared_74
-    shared_75 = prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece
-    prefill_attention_mla_score_to_attend_0_slope = schedule_piece*(-prefill_attention_mla_score_to_attend_move_per_context + shared_75)
-    shared_76 = schedule_piece*shared_65
-    shared_77 = isl + 1
-    shared_78 = shared_76 + shared_77
-    prefill_attention_mla_score_to_attend_1_compute = prefill_attention_mla_score_to_attend_compute_per_pairs*shared_78*((0.5)*isl - 0.5*shared_76)
-    del prefill_attention_mla_score_to_attend_compute_per_pairs
-    shared_79 = isl*prefill_attention_mla_score_to_attend_move_per_context
-    shared_80 = isl - shared_76
-    prefill_attention_mla_score_to_attend_1_move = prefill_attention_mla_score_to_attend_move_per_seq*shared_80 + shared_79
-    shared_81 = _turn(prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
-    shared_82 = prefill_attention_mla_score_to_attend_0_slope*(shared_81 - 1)
-    shared_83 = 2*prefill_attention_mla_score_to_attend_0_gap
-    prefill_attention_mla_score_to_attend_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move) + shared_70*(2*prefill_attention_mla_score_to_attend_0_move + prefill_attention_mla_score_to_attend_move_per_context*schedule_piece*shared_69) + np.maximum(shared_81*(prefill_attention_mla_score_to_attend_0_gap + (0.5)*shared_82), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_slope*shared_69 + shared_83) - 0.5*shared_81*(shared_82 + shared_83))
-    del prefill_attention_mla_kv_b_proj_0_pieces, prefill_attention_mla_kv_b_proj_1_pieces, prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_move, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move, prefill_attention_mla_score_to_attend_move_per_context, shared_69, shared_70, shared_81, shared_82, shared_83
+    shared_63 = np.floor(shared_62)
+    prefill_attention_mla_kv_b_proj_0_pieces = shared_63
+    shared_64 = schedule_piece*schedule_sequences
+    shared_65 = prefill_attention_mla_kv_b_proj_move_per_context*shared_64
+    prefill_attention_mla_kv_b_proj_0_move = prefill_attention_mla_kv_b_proj_move_fixed + shared_65
+    prefill_attention_mla_kv_b_proj_0_gap = -prefill_attention_mla_kv_b_proj_0_move + prefill_attention_mla_kv_b_proj_compute_per_context*schedule_piece*schedule_sequences
+    prefill_attention_mla_kv_b_proj_0_slope = shared_64*(prefill_attention_mla_kv_b_proj_compute_per_context - prefill_attention_mla_kv_b_proj_move_per_context)
+    shared_66 = -shared_63 + np.ceil(shared_62)
+    prefill_attention_mla_kv_b_proj_1_pieces = shared_66
+    shared_67 = prefill_attention_mla_kv_b_proj_0_pieces - 1
+    shared_68 = (0.5)*prefill_attention_mla_kv_b_proj_0_pieces
+    shared_69 = _turn(prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
+    shared_70 = prefill_attention_mla_kv_b_proj_0_slope*(shared_69 - 1)
+    shared_71 = 2*prefill_attention_mla_kv_b_proj_0_gap
+    prefill_attention_mla_kv_b_proj_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_1, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_1) + shared_68*(2*prefill_attention_mla_kv_b_proj_0_move + shared_65*shared_67) + np.maximum(shared_69*(prefill_attention_mla_kv_b_proj_0_gap + (0.5)*shared_70), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_slope*shared_67 + shared_71) - 0.5*shared_69*(shared_70 + shared_71))
+    del prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_move, prefill_attention_mla_kv_b_proj_0_slope, shared_65, shared_69, shared_70, shared_71
+    prefill_attention_mla_score_to_attend_0_move = shared_64*(prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq)
+    shared_72 = schedule_piece + 1
+    prefill_attention_mla_score_to_attend_0_gap = -prefill_attention_mla_score_to_attend_0_move + (0.5)*prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_72
+    prefill_attention_mla_score_to_attend_0_slope = shared_64*(prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece - prefill_attention_mla_score_to_attend_move_per_context)
+    shared_73 = schedule_piece*shared_63
+    shared_74 = isl + 1
+    shared_75 = shared_73 + shared_74
+    prefill_attention_mla_score_to_attend_1_compute = prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_sequences*shared_75*((0.5)*isl - 0.5*shared_73)
+    shared_76 = isl - shared_73
+    prefill_attention_mla_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq*shared_76)
+    shared_77 = _turn(prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
+    shared_78 = prefill_attention_mla_score_to_attend_0_slope*(shared_77 - 1)
+    shared_79 = 2*prefill_attention_mla_score_to_attend_0_gap
+    prefill_attention_mla_score_to_attend_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move) + shared_68*(2*prefill_attention_mla_score_to_attend_0_move + prefill_attention_mla_score_to_attend_move_per_context*shared_64*shared_67) + np.maximum(shared_77*(prefill_attention_mla_score_to_attend_0_gap + (0.5)*shared_78), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_slope*shared_67 + shared_79) - 0.5*shared_77*(shared_78 + shared_79))
+    del prefill_attention_mla_kv_b_proj_0_pieces, prefill_attention_mla_kv_b_proj_1_pieces, prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_move, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move, shared_64, shared_67, shared_68, shared_77, shared_78, shared_79
     prefill_attention_mla_o_proj_full_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mla_o_proj_time = prefill_attention_mla_o_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_rest_tokens)
-    shared_84 = prefill_attention_mla_q_rope_time + prefill_attention_mla_residual_to_norm_time
+    shared_80 = prefill_attention_mla_q_rope_time + prefill_attention_mla_residual_to_norm_time
     del prefill_attention_mla_q_rope_time
-    prefill_attention_mla_work = prefill_attention_mla_kv_b_proj_time + prefill_attention_mla_o_proj_time + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed*schedule_prefill_steps + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_prefill_tokens + prefill_attention_mla_q_a_proj_to_kv_a_proj_time + prefill_attention_mla_q_b_proj_time + prefill_attention_mla_score_to_attend_time + shared_84
+    prefill_attention_mla_work = prefill_attention_mla_kv_b_proj_time + prefill_attention_mla_o_proj_time + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed*schedule_prefill_steps + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_prefill_tokens + prefill_attention_mla_q_a_proj_to_kv_a_proj_time + prefill_attention_mla_q_b_proj_time + prefill_attention_mla_score_to_attend_time + shared_80
     del prefill_attention_mla_kv_b_proj_time, prefill_attention_mla_o_proj_time, prefill_attention_mla_q_a_proj_to_kv_a_proj_time, prefill_attention_mla_q_b_proj_time, prefill_attention_mla_score_to_attend_time
     prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
     prefill_ffn_dense_gate_proj_to_up_proj_time = prefill_ffn_dense_gate_proj_to_up_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
@@ -507,13 +500,13 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_attention_mla_residual_to_norm_time, prefill_ffn_dense_down_proj_time, prefill_ffn_dense_gate_proj_to_up_proj_time
     prefill_ffn_moe_router_full_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_step_tokens)
     prefill_ffn_moe_router_time = prefill_ffn_moe_router_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_rest_tokens)
-    shared_85 = dp*inverse_expert_skew
+    shared_81 = dp*inverse_expert_skew
     del inverse_expert_skew
-    shared_86 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_85))
-    prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched = shared_86
+    shared_82 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_81))
+    prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched = shared_82
     prefill_ffn_moe_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    shared_87 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_85))
-    prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched = shared_87
+    shared_83 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_81))
+    prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched = shared_83
     prefill_ffn_moe_gate_proj_to_up_proj_time = prefill_ffn_moe_gate_proj_to_up_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
     prefill_ffn_moe_down_proj_full_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_down_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched)
     del prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched
@@ -524,10 +517,10 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_ffn_moe_shared_down_proj_full_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_step_tokens)
     prefill_ffn_moe_shared_down_proj_time = prefill_ffn_moe_shared_down_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_rest_tokens)
     del schedule_rest_tokens
-    shared_88 = 2*prefill_ffn_moe_dispatch_move_per_tokens
+    shared_84 = 2*prefill_ffn_moe_dispatch_move_per_tokens
     del prefill_ffn_moe_dispatch_move_per_tokens
-    prefill_ffn_moe_work = prefill_ffn_moe_down_proj_time + prefill_ffn_moe_gate_proj_to_up_proj_time + prefill_ffn_moe_route_move_fixed*schedule_prefill_steps + prefill_ffn_moe_route_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_router_time + prefill_ffn_moe_shared_act_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_shared_add_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_shared_down_proj_time + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_time + schedule_prefill_tokens*shared_88 + shared_84
-    del prefill_ffn_moe_down_proj_time, prefill_ffn_moe_gate_proj_to_up_proj_time, prefill_ffn_moe_router_time, prefill_ffn_moe_shared_down_proj_time, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_time, shared_84
+    prefill_ffn_moe_work = prefill_ffn_moe_down_proj_time + prefill_ffn_moe_gate_proj_to_up_proj_time + prefill_ffn_moe_route_move_fixed*schedule_prefill_steps + prefill_ffn_moe_route_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_router_time + prefill_ffn_moe_shared_act_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_shared_add_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_shared_down_proj_time + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_time + schedule_prefill_tokens*shared_84 + shared_80
+    del prefill_ffn_moe_down_proj_time, prefill_ffn_moe_gate_proj_to_up_proj_time, prefill_ffn_moe_router_time, prefill_ffn_moe_shared_down_proj_time, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_time, shared_80
     prefill_ffn_moe_link = prefill_ffn_moe_link_hops*schedule_prefill_steps + prefill_ffn_moe_link_per_token*schedule_prefill_tokens
     schedule_rows = schedule_sequences/schedule_prefill_steps
     prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
@@ -538,30 +531,31 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_ffn_time = 3*prefill_ffn_dense_work
     prefill_experts_time = 58*prefill_ffn_moe_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_89 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + shared_89
-    shared_90 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 1200*shared_90
+    shared_85 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + shared_85
+    shared_86 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 1200*shared_86
     prefill_chain = prefill_attention_time + prefill_communication_time + prefill_experts_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
     inverse_prefill_chain = 1/prefill_chain
     del prefill_chain
-    shared_91 = np.ceil(61*inverse_pp)
-    shared_92 = np.minimum(3, np.maximum(0, 61 - shared_91))
-    shared_93 = 3 - shared_92
-    shared_94 = np.minimum(58, np.maximum(0, 58 - shared_91))
-    del shared_91
-    shared_95 = 58 - shared_94
-    shared_96 = shared_92 + shared_94
-    shared_97 = 61 - shared_96
-    shared_98 = np.floor(inverse_pp)
-    prefill_stage = prefill_head_link + prefill_head_work + shared_90*(-12*shared_92 - 20*shared_94 + shared_98 + 1199) + shared_93*(prefill_embedding_link + prefill_ffn_dense_work) + shared_95*(prefill_ffn_moe_link + prefill_ffn_moe_work) + shared_97*(prefill_attention_mla_work + prefill_embedding_link) + shared_98*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work, shared_90
-    shared_100 = prefill_attention_mla_q_rope_move_per_tokens*schedule_step_tokens
-    shared_101 = prefill_attention_mla_residual_to_norm_move_fixed + prefill_attention_mla_residual_to_norm_move_per_tokens*schedule_step_tokens
-    shared_99 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_102 = shared_101 + shared_99
-    prefill_bubble = shared_89 + shared_92*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_102) + shared_94*(12*launch_latency + prefill_ffn_moe_down_proj_full_step + prefill_ffn_moe_gate_proj_to_up_proj_full_step + prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_step_tokens + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_router_full_step + prefill_ffn_moe_shared_act_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_shared_add_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_shared_down_proj_full_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step + schedule_step_tokens*shared_88 + shared_100 + shared_101) + shared_96*(8*launch_latency + prefill_attention_mla_o_proj_full_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_step_tokens + prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step + prefill_attention_mla_q_b_proj_full_step + shared_100 + shared_102 + shared_68 + np.maximum(shared_75*(isl - 0.5*schedule_piece + 0.5), prefill_attention_mla_score_to_attend_move_per_seq*schedule_piece + shared_79)) + (1 - shared_98)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_99)
-    del prefill_attention_mla_o_proj_full_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step, prefill_attention_mla_q_b_proj_full_step, prefill_attention_mla_score_to_attend_move_per_seq, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, prefill_ffn_moe_down_proj_full_step, prefill_ffn_moe_gate_proj_to_up_proj_full_step, prefill_ffn_moe_router_full_step, prefill_ffn_moe_shared_down_proj_full_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step, schedule_step_tokens, shared_100, shared_101, shared_102, shared_68, shared_75, shared_79, shared_89, shared_96, shared_99
+    shared_87 = np.ceil(61*inverse_pp)
+    shared_88 = np.minimum(3, np.maximum(0, 61 - shared_87))
+    shared_89 = 3 - shared_88
+    shared_90 = np.minimum(58, np.maximum(0, 58 - shared_87))
+    del shared_87
+    shared_91 = 58 - shared_90
+    shared_92 = shared_88 + shared_90
+    shared_93 = 61 - shared_92
+    shared_94 = np.floor(inverse_pp)
+    prefill_stage = prefill_head_link + prefill_head_work + shared_86*(-12*shared_88 - 20*shared_90 + shared_94 + 1199) + shared_89*(prefill_embedding_link + prefill_ffn_dense_work) + shared_91*(prefill_ffn_moe_link + prefill_ffn_moe_work) + shared_93*(prefill_attention_mla_work + prefill_embedding_link) + shared_94*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work, shared_86
+    shared_95 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_96 = prefill_attention_mla_q_rope_move_per_tokens*schedule_step_tokens
+    shared_97 = schedule_step_tokens*shared_62
+    shared_98 = prefill_attention_mla_residual_to_norm_move_fixed + prefill_attention_mla_residual_to_norm_move_per_tokens*schedule_step_tokens
+    shared_99 = shared_95 + shared_98
+    prefill_bubble = shared_85 + shared_88*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_99) + shared_90*(12*launch_latency + prefill_ffn_moe_down_proj_full_step + prefill_ffn_moe_gate_proj_to_up_proj_full_step + prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_step_tokens + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_router_full_step + prefill_ffn_moe_shared_act_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_shared_add_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_shared_down_proj_full_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step + schedule_step_tokens*shared_84 + shared_96 + shared_98) + shared_92*(8*launch_latency + prefill_attention_mla_o_proj_full_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_step_tokens + prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step + prefill_attention_mla_q_b_proj_full_step + shared_96 + shared_99 + np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_97, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_97) + np.maximum(schedule_step_tokens*(prefill_attention_mla_score_to_attend_move_per_context*shared_62 + prefill_attention_mla_score_to_attend_move_per_seq), prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))) + (1 - shared_94)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_95)
+    del prefill_attention_mla_kv_b_proj_compute_per_context, prefill_attention_mla_kv_b_proj_move_fixed, prefill_attention_mla_kv_b_proj_move_per_context, prefill_attention_mla_o_proj_full_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step, prefill_attention_mla_q_b_proj_full_step, prefill_attention_mla_score_to_attend_compute_per_pairs, prefill_attention_mla_score_to_attend_move_per_context, prefill_attention_mla_score_to_attend_move_per_seq, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, prefill_ffn_moe_down_proj_full_step, prefill_ffn_moe_gate_proj_to_up_proj_full_step, prefill_ffn_moe_router_full_step, prefill_ffn_moe_shared_down_proj_full_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step, schedule_step_tokens, shared_62, shared_85, shared_92, shared_95, shared_96, shared_97, shared_98, shared_99
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
@@ -569,13 +563,12 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del shared_11
     decode_attention_mla_q_absorb_move_fixed = (0.5)*shared_15
     del shared_15
-    decode_attention_mla_score_to_attend_compute_per_pairs = 278528*shared_18
-    del shared_18
-    shared_103 = 576*kv_byte
-    decode_attention_mla_score_to_attend_move_per_context = shared_103*shared_17
+    decode_attention_mla_score_to_attend_compute_per_pairs = 278528*shared_17
     del shared_17
-    shared_104 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_104
+    shared_100 = 576*kv_byte
+    decode_attention_mla_score_to_attend_move_per_context = rates_second_per_byte*shared_100
+    shared_101 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_101
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -587,29 +580,28 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_attention_mla_q_b_proj_compute_per_tokens, prefill_attention_mla_q_b_proj_move_fixed, prefill_attention_mla_q_b_proj_move_per_tokens
     generation_attention_mla_q_rope_step = prefill_attention_mla_q_rope_move_per_tokens*schedule_decode_sequences
     del prefill_attention_mla_q_rope_move_per_tokens
-    shared_105 = decode_attention_mla_q_absorb_compute_per_tokens*schedule_decode_sequences
+    shared_102 = decode_attention_mla_q_absorb_compute_per_tokens*schedule_decode_sequences
     del decode_attention_mla_q_absorb_compute_per_tokens
-    shared_106 = schedule_decode_sequences*shared_14
+    shared_103 = schedule_decode_sequences*shared_14
+    generation_attention_mla_q_absorb_step = np.maximum(shared_102, decode_attention_mla_q_absorb_move_fixed + 98304*shared_103)
+    generation_attention_mla_score_to_attend_move = schedule_decode_sequences*(decode_attention_mla_score_to_attend_move_per_context*shared_74 + 139264*shared_14)
     del shared_14
-    generation_attention_mla_q_absorb_step = np.maximum(shared_105, decode_attention_mla_q_absorb_move_fixed + 98304*shared_106)
-    generation_attention_mla_score_to_attend_move = decode_attention_mla_score_to_attend_move_per_context*shared_77 + 139264*shared_19
-    del shared_19
-    generation_attention_mla_score_to_attend_gap = decode_attention_mla_score_to_attend_compute_per_pairs*shared_77 - generation_attention_mla_score_to_attend_move
-    generation_attention_mla_score_to_attend_slope = decode_attention_mla_score_to_attend_compute_per_pairs - decode_attention_mla_score_to_attend_move_per_context
+    generation_attention_mla_score_to_attend_gap = decode_attention_mla_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_74 - generation_attention_mla_score_to_attend_move
+    generation_attention_mla_score_to_attend_slope = schedule_decode_sequences*(decode_attention_mla_score_to_attend_compute_per_pairs - decode_attention_mla_score_to_attend_move_per_context)
     del decode_attention_mla_score_to_attend_compute_per_pairs
-    shared_107 = schedule_decode_steps - 1
-    shared_108 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
-    shared_109 = generation_attention_mla_score_to_attend_slope*(shared_108 - 1)
-    shared_110 = 2*generation_attention_mla_score_to_attend_gap
-    generation_attention_mla_score_to_attend_time = (0.5)*schedule_decode_steps*(decode_attention_mla_score_to_attend_move_per_context*shared_107 + 2*generation_attention_mla_score_to_attend_move) + np.maximum(shared_108*(generation_attention_mla_score_to_attend_gap + (0.5)*shared_109), (0.5)*schedule_decode_steps*(generation_attention_mla_score_to_attend_slope*shared_107 + shared_110) - 0.5*shared_108*(shared_109 + shared_110))
-    del decode_attention_mla_score_to_attend_move_per_context, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, generation_attention_mla_score_to_attend_slope, shared_108, shared_109, shared_110
-    generation_attention_mla_v_absorb_step = np.maximum(shared_105, decode_attention_mla_q_absorb_move_fixed + 81920*shared_106)
-    del decode_attention_mla_q_absorb_move_fixed, shared_105, shared_106
+    shared_104 = schedule_decode_steps - 1
+    shared_105 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
+    shared_106 = generation_attention_mla_score_to_attend_slope*(shared_105 - 1)
+    shared_107 = 2*generation_attention_mla_score_to_attend_gap
+    generation_attention_mla_score_to_attend_time = (0.5)*schedule_decode_steps*(decode_attention_mla_score_to_attend_move_per_context*schedule_decode_sequences*shared_104 + 2*generation_attention_mla_score_to_attend_move) + np.maximum(shared_105*(generation_attention_mla_score_to_attend_gap + (0.5)*shared_106), (0.5)*schedule_decode_steps*(generation_attention_mla_score_to_attend_slope*shared_104 + shared_107) - 0.5*shared_105*(shared_106 + shared_107))
+    del decode_attention_mla_score_to_attend_move_per_context, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, generation_attention_mla_score_to_attend_slope, shared_105, shared_106, shared_107
+    generation_attention_mla_v_absorb_step = np.maximum(shared_102, decode_attention_mla_q_absorb_move_fixed + 81920*shared_103)
+    del decode_attention_mla_q_absorb_move_fixed, shared_102, shared_103
     generation_attention_mla_o_proj_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mla_o_proj_compute_per_tokens, prefill_attention_mla_o_proj_move_fixed, prefill_attention_mla_o_proj_move_per_tokens
-    shared_111 = generation_attention_mla_q_rope_step + generation_attention_mla_residual_to_norm_step
+    shared_108 = generation_attention_mla_q_rope_step + generation_attention_mla_residual_to_norm_step
     del generation_attention_mla_q_rope_step
-    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_decode_sequences + shared_111)
+    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_decode_sequences + shared_108)
     del generation_attention_mla_o_proj_step, generation_attention_mla_q_a_proj_to_kv_a_proj_step, generation_attention_mla_q_absorb_step, generation_attention_mla_q_b_proj_step, generation_attention_mla_score_to_attend_time, generation_attention_mla_v_absorb_step, prefill_attention_mla_q_a_norm_to_latent_store_move_fixed, prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens
     generation_ffn_dense_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed, prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens
@@ -619,9 +611,9 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_move_per_tokens
     generation_ffn_moe_router_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_router_compute_per_tokens, prefill_ffn_moe_router_move_fixed, prefill_ffn_moe_router_move_per_tokens
-    shared_112 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_85))
-    del shared_85
-    generation_ffn_moe_gate_proj_to_up_proj_untouched = shared_112
+    shared_109 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_81))
+    del shared_81
+    generation_ffn_moe_gate_proj_to_up_proj_untouched = shared_109
     generation_ffn_moe_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed, prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched
     generation_ffn_moe_down_proj_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_down_proj_move_per_untouched + prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_decode_sequences)
@@ -630,8 +622,8 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens
     generation_ffn_moe_shared_down_proj_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_shared_down_proj_compute_per_tokens, prefill_ffn_moe_shared_down_proj_move_fixed, prefill_ffn_moe_shared_down_proj_move_per_tokens
-    generation_ffn_moe_work = schedule_decode_steps*(generation_ffn_moe_down_proj_step + generation_ffn_moe_gate_proj_to_up_proj_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_act_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_add_move_per_tokens*schedule_decode_sequences + schedule_decode_sequences*shared_88 + shared_111)
-    del generation_ffn_moe_down_proj_step, generation_ffn_moe_gate_proj_to_up_proj_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_move_fixed, prefill_ffn_moe_route_move_per_tokens, prefill_ffn_moe_shared_act_move_per_tokens, prefill_ffn_moe_shared_add_move_per_tokens, shared_111, shared_88
+    generation_ffn_moe_work = schedule_decode_steps*(generation_ffn_moe_down_proj_step + generation_ffn_moe_gate_proj_to_up_proj_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_act_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_add_move_per_tokens*schedule_decode_sequences + schedule_decode_sequences*shared_84 + shared_108)
+    del generation_ffn_moe_down_proj_step, generation_ffn_moe_gate_proj_to_up_proj_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_move_fixed, prefill_ffn_moe_route_move_per_tokens, prefill_ffn_moe_shared_act_move_per_tokens, prefill_ffn_moe_shared_add_move_per_tokens, shared_108, shared_84
     generation_ffn_moe_link = schedule_decode_steps*(prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_decode_sequences)
     del prefill_ffn_moe_link_hops, prefill_ffn_moe_link_per_token
     generation_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_decode_sequences, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_decode_sequences)
@@ -646,12 +638,12 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 65*generation_embedding_link + 58*generation_ffn_moe_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_113 = launch_latency*schedule_decode_steps
-    generation_launch_time = 1261*shared_113
+    shared_110 = launch_latency*schedule_decode_steps
+    generation_launch_time = 1261*shared_110
     generation_chain = generation_attention_time + generation_communication_time + generation_experts_time + generation_ffn_time + generation_head_time + generation_launch_time
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_113*(-13*shared_92 - 21*shared_94 + shared_98 + 1260) + shared_93*(generation_embedding_link + generation_ffn_dense_work) + shared_95*(generation_ffn_moe_link + generation_ffn_moe_work) + shared_97*(generation_attention_mla_work + generation_embedding_link) + shared_98*(generation_embedding_link + generation_embedding_work)
-    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_113, shared_92, shared_94
+    generation_stage = generation_head_link + generation_head_work + shared_110*(-13*shared_88 - 21*shared_90 + shared_94 + 1260) + shared_89*(generation_embedding_link + generation_ffn_dense_work) + shared_91*(generation_ffn_moe_link + generation_ffn_moe_work) + shared_93*(generation_attention_mla_work + generation_embedding_link) + shared_94*(generation_embedding_link + generation_embedding_work)
+    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_110, shared_88, shared_90
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_chain, generation_stage
     inverse_generation_time = 1/generation_time
@@ -659,80 +651,79 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_114 = dp*tp
-    devices = pp*shared_114
-    shared_115 = batch*inverse_e2el
+    shared_111 = dp*tp
+    devices = pp*shared_111
+    shared_112 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_115
+    output_throughput = osl*shared_112
     inverse_output_throughput = 1/output_throughput
-    shared_116 = isl + osl
-    total_throughput = shared_115*shared_116
-    request_throughput = shared_115
-    del shared_115
+    shared_113 = isl + osl
+    total_throughput = shared_112*shared_113
+    request_throughput = shared_112
+    del shared_112
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_117 = devices*inverse_output_throughput
+    shared_114 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_118 = 1000000*price
-    cost_per_million_tokens = shared_117*shared_118
-    cost_per_million_total_tokens = devices*e2el*shared_118/(batch*shared_116)
-    del shared_118
-    energy_per_token = shared_117*tdp
-    del shared_117
-    shared_119 = inverse_tp*shared_97
-    shared_120 = inverse_tp*stored_ffn_dense_down_proj_weight
+    shared_115 = 1000000*price
+    cost_per_million_tokens = shared_114*shared_115
+    cost_per_million_total_tokens = devices*e2el*shared_115/(batch*shared_113)
+    del shared_115
+    energy_per_token = shared_114*tdp
+    del shared_114
+    shared_116 = inverse_tp*shared_93
+    shared_117 = inverse_tp*stored_ffn_dense_down_proj_weight
     del stored_ffn_dense_down_proj_weight
-    shared_121 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
+    shared_118 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
     del stored_ffn_moe_shared_down_proj_weight
-    shared_122 = shared_22*shared_95
-    shared_123 = inverse_tp*shared_33
-    del shared_33
-    memory_weights = shared_119*stored_attention_mla_kv_b_weight + shared_119*stored_attention_mla_o_proj_weight + shared_119*stored_attention_mla_q_b_proj_weight + shared_120*shared_93 + shared_121*shared_95 + shared_122*shared_28 + shared_122*stored_ffn_moe_shared_gate_proj_weight + shared_123*shared_95 + shared_22*shared_93*stored_ffn_dense_gate_proj_weight + shared_38 + shared_7*shared_98 + shared_93*stored_attention_mla_norm_weight + shared_95*stored_attention_mla_norm_weight + shared_95*stored_ffn_moe_correction_bias + shared_95*stored_ffn_moe_router_weight + shared_97*stored_attention_mla_kv_a_norm_weight + shared_97*stored_attention_mla_kv_a_proj_weight + shared_97*stored_attention_mla_norm_weight + shared_97*stored_attention_mla_q_a_norm_weight + shared_97*stored_attention_mla_q_a_proj_weight + stored_attention_mla_norm_weight
-    del shared_119, shared_122, shared_22, shared_7, shared_93, shared_95, shared_98
-    memory_kv_per_sequence = kv_block*shared_103*shared_97*np.ceil(shared_116/kv_block)
-    del shared_103, shared_116, shared_97
+    shared_119 = shared_20*shared_91
+    shared_120 = inverse_tp*shared_31
+    del shared_31
+    memory_weights = shared_116*stored_attention_mla_kv_b_weight + shared_116*stored_attention_mla_o_proj_weight + shared_116*stored_attention_mla_q_b_proj_weight + shared_117*shared_89 + shared_118*shared_91 + shared_119*shared_26 + shared_119*stored_ffn_moe_shared_gate_proj_weight + shared_120*shared_91 + shared_20*shared_89*stored_ffn_dense_gate_proj_weight + shared_36 + shared_7*shared_94 + shared_89*stored_attention_mla_norm_weight + shared_91*stored_attention_mla_norm_weight + shared_91*stored_ffn_moe_correction_bias + shared_91*stored_ffn_moe_router_weight + shared_93*stored_attention_mla_kv_a_norm_weight + shared_93*stored_attention_mla_kv_a_proj_weight + shared_93*stored_attention_mla_norm_weight + shared_93*stored_attention_mla_q_a_norm_weight + shared_93*stored_attention_mla_q_a_proj_weight + stored_attention_mla_norm_weight
+    del shared_116, shared_119, shared_20, shared_7, shared_89, shared_91, shared_94
+    memory_kv_per_sequence = kv_block*shared_100*shared_93*np.ceil(shared_113/kv_block)
+    del shared_100, shared_113, shared_93
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_124 = shared_39*(inverse_tp + 1)
-    shared_125 = inverse_tp*shared_39
-    shared_126 = shared_125 + shared_52
-    del shared_52
-    shared_127 = 2048*activation_byte*shared_36
-    del shared_36
-    shared_128 = 256*activation_byte
-    shared_129 = shared_128*(192*inverse_tp + 29)
-    shared_130 = shared_128*(shared_25 + 57)
-    del shared_25
-    shared_131 = shared_128*(448*shared_24 + 29)
-    shared_132 = shared_128*(128*inverse_tp + shared_26)
-    del shared_128, shared_26
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_124, shared_126), shared_40), shared_9), max_num_batched_tokens*shared_127), max_num_batched_tokens*shared_129), max_num_batched_tokens*shared_130), max_num_batched_tokens*shared_131), max_num_batched_tokens*shared_132), 55296*max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_9), 8192*shared_16*(5*max_num_batched_tokens + 4*np.maximum(isl, max_num_batched_tokens)))
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_124, shared_126), shared_127), shared_129), shared_130), shared_131), shared_132), 139264*shared_16), shared_40), shared_9)
-    del shared_124, shared_126, shared_127, shared_129, shared_130, shared_131, shared_132, shared_40, shared_9
+    shared_121 = shared_37*(inverse_tp + 1)
+    shared_122 = inverse_tp*shared_37
+    shared_123 = shared_122 + shared_50
+    del shared_50
+    shared_124 = 2048*activation_byte*shared_34
+    del shared_34
+    shared_125 = 256*activation_byte
+    shared_126 = shared_125*(192*inverse_tp + 29)
+    shared_127 = shared_125*(shared_23 + 57)
+    del shared_23
+    shared_128 = shared_125*(448*shared_22 + 29)
+    shared_129 = shared_125*(128*inverse_tp + shared_24)
+    del shared_125, shared_24
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_121, shared_123), shared_38), shared_9), max_num_batched_tokens*shared_124), max_num_batched_tokens*shared_126), max_num_batched_tokens*shared_127), max_num_batched_tokens*shared_128), max_num_batched_tokens*shared_129), 55296*max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_9), 8192*shared_16*(5*max_num_batched_tokens + 4*np.maximum(isl, max_num_batched_tokens)))
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_121, shared_123), shared_124), shared_126), shared_127), shared_128), shared_129), 139264*shared_16), shared_38), shared_9)
+    del shared_121, shared_123, shared_124, shared_126, shared_127, shared_128, shared_129, shared_38, shared_9
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_133 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_133
-    shared_134 = -memory_limit + shared_133
-    del shared_133
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_134)/memory_kv_per_sequence, -shared_134/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_134
+    shared_130 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_130
+    shared_131 = -memory_limit + shared_130
+    del shared_130
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_131)/memory_kv_per_sequence, -shared_131/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_131
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_135 = schedule_sequences*shared_76
-    shared_136 = shared_1*shared_67
-    del shared_1
-    shared_137 = shared_65 - 1
-    shared_138 = shared_135*shared_137
-    prefill_model_flop_attention = 7995392*dp*(2599*schedule_prefill_tokens + 256*shared_135 + 256*shared_136 + 128*shared_138)
-    shared_139 = dp*schedule_sequences
-    shared_140 = 2498560*(schedule_piece*schedule_piece)*shared_137*shared_65 + 2498560*shared_67*shared_78*shared_80 + 2498560*shared_74*shared_76
-    del schedule_piece, shared_137, shared_65, shared_67, shared_74, shared_76, shared_78, shared_80
-    prefill_model_flop_attention_core = shared_139*shared_140
-    shared_141 = 2046820352*inverse_tp
-    prefill_flop_attention = 1023410176*inverse_tp*shared_138 + 7995392*schedule_prefill_tokens*(2368*inverse_tp + 231) + shared_135*shared_141 + shared_136*shared_141
-    del shared_141
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_140
-    del shared_140
+    shared_132 = inverse_schedule_sequences*schedule_prefill_tokens
+    del inverse_schedule_sequences
+    shared_133 = shared_63 - 1
+    shared_134 = shared_133*shared_73
+    prefill_model_flop_attention = 7995392*batch*(256*isl*shared_66 + 2599*shared_132 + 128*shared_134 + 256*shared_73)
+    shared_135 = 2498560*(schedule_piece*schedule_piece)*shared_133*shared_63 + 2498560*shared_66*shared_75*shared_76 + 2498560*shared_72*shared_73
+    del schedule_piece, shared_133, shared_63, shared_72, shared_75, shared_76
+    prefill_model_flop_attention_core = batch*shared_135
+    shared_136 = inverse_tp*schedule_sequences
+    shared_137 = shared_1*shared_66
+    del shared_1, shared_66
+    prefill_flop_attention = 2046820352*inverse_tp*shared_137 + 7995392*schedule_prefill_tokens*(2368*inverse_tp + 231) + 1023410176*shared_134*shared_136 + 2046820352*shared_136*shared_73
+    prefill_flop_attention_core = shared_135*shared_136
+    del shared_135, shared_136
     prefill_flop_ffn_per_token = 2378170368*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_router_per_token = 212860928
@@ -741,66 +732,70 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_flop_experts = prefill_flop_experts_per_token*schedule_prefill_tokens
     prefill_flop_shared_experts_per_token = 5108662272*inverse_tp
     prefill_flop_shared_experts = prefill_flop_shared_experts_per_token*schedule_prefill_tokens
-    prefill_flop_head_per_sequence = shared_37
-    del shared_37
+    prefill_flop_head_per_sequence = shared_35
+    del shared_35
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_142 = 61*inverse_tp
-    shared_143 = 116*inverse_tp
-    shared_144 = 58*shared_123
-    del shared_123
-    shared_145 = shared_143*shared_28
-    del shared_28
-    prefill_weight_byte_per_step = 6*inverse_tp*stored_ffn_dense_gate_proj_weight + 3*shared_120 + 58*shared_121 + shared_142*stored_attention_mla_kv_b_weight + shared_142*stored_attention_mla_o_proj_weight + shared_142*stored_attention_mla_q_b_proj_weight + shared_143*stored_ffn_moe_shared_gate_proj_weight + shared_144 + shared_145 + shared_38 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
-    del shared_120, shared_121, shared_142, shared_143, shared_38, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_kv_b_weight, stored_attention_mla_norm_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_attention_mla_q_b_proj_weight, stored_ffn_dense_gate_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight, stored_ffn_moe_shared_gate_proj_weight
+    shared_138 = 61*inverse_tp
+    shared_139 = 116*inverse_tp
+    shared_140 = 58*shared_120
+    del shared_120
+    shared_141 = shared_139*shared_26
+    del shared_26
+    prefill_weight_byte_per_step = 6*inverse_tp*stored_ffn_dense_gate_proj_weight + 3*shared_117 + 58*shared_118 + shared_138*stored_attention_mla_kv_b_weight + shared_138*stored_attention_mla_o_proj_weight + shared_138*stored_attention_mla_q_b_proj_weight + shared_139*stored_ffn_moe_shared_gate_proj_weight + shared_140 + shared_141 + shared_36 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
+    del shared_117, shared_118, shared_138, shared_139, shared_36, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_kv_b_weight, stored_attention_mla_norm_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_attention_mla_q_b_proj_weight, stored_ffn_dense_gate_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight, stored_ffn_moe_shared_gate_proj_weight
     prefill_weight_byte_per_token = shared_8
     del shared_8
-    shared_146 = 35136*kv_byte
-    prefill_kv_byte_per_token = shared_146
-    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_125 + shared_39
-    del shared_125, shared_39
-    shared_147 = schedule_rest_steps*shared_87 + schedule_whole_steps*shared_86
-    del schedule_rest_steps, schedule_whole_steps, shared_86, shared_87
-    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_144*shared_147 - shared_145*shared_147
-    del schedule_prefill_steps, shared_147
-    shared_148 = 17568*kv_byte
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_135*shared_146 + shared_136*shared_146 + shared_138*shared_148
-    shared_149 = 13303808*shared_24 + 8267905
-    del shared_24
-    shared_150 = 3997696*shared_16
-    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(14741504*inverse_tp + shared_149) + prefill_activation_byte_per_sequence*schedule_sequences + shared_135*shared_150 + shared_136*shared_150 + 1998848*shared_138*shared_16
-    del shared_135, shared_136, shared_138, shared_150, shared_16
-    shared_151 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
-    flop_prefill = shared_114*shared_151
-    weight_byte_prefill = prefill_weight_byte*shared_114
-    kv_byte_prefill = prefill_kv_byte*shared_114
-    activation_byte_prefill = prefill_activation_byte*shared_114
-    shared_152 = 58*prefill_ffn_moe_link_scale_up_byte
+    shared_142 = 35136*kv_byte
+    prefill_kv_byte_per_token = shared_142
+    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_122 + shared_37
+    del shared_122, shared_37
+    shared_143 = schedule_rest_steps*shared_83 + schedule_whole_steps*shared_82
+    del schedule_rest_steps, schedule_whole_steps, shared_82, shared_83
+    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_140*shared_143 - shared_141*shared_143
+    del schedule_prefill_steps, shared_143
+    shared_144 = schedule_sequences*shared_73
+    del shared_73
+    shared_145 = 17568*kv_byte
+    shared_146 = schedule_sequences*shared_134
+    del shared_134
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_137*shared_142 + shared_142*shared_144 + shared_145*shared_146
+    shared_147 = 13303808*shared_22 + 8267905
+    del shared_22
+    shared_148 = 3997696*shared_16
+    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(14741504*inverse_tp + shared_147) + prefill_activation_byte_per_sequence*schedule_sequences + shared_137*shared_148 + shared_144*shared_148 + 1998848*shared_146*shared_16
+    del shared_137, shared_144, shared_146, shared_148, shared_16
+    shared_149 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
+    flop_prefill = shared_111*shared_149
+    weight_byte_prefill = prefill_weight_byte*shared_111
+    kv_byte_prefill = prefill_kv_byte*shared_111
+    activation_byte_prefill = prefill_activation_byte*shared_111
+    shared_150 = 58*prefill_ffn_moe_link_scale_up_byte
     del prefill_ffn_moe_link_scale_up_byte
-    shared_153 = 65*prefill_embedding_link_scale_up_byte
+    shared_151 = 65*prefill_embedding_link_scale_up_byte
     del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_114*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_152 + schedule_prefill_tokens*shared_153)
-    shared_154 = 58*prefill_ffn_moe_link_scale_out_byte
+    scale_up_byte_prefill = shared_111*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_150 + schedule_prefill_tokens*shared_151)
+    shared_152 = 58*prefill_ffn_moe_link_scale_out_byte
     del prefill_ffn_moe_link_scale_out_byte
-    shared_155 = 65*prefill_embedding_link_scale_out_byte
+    shared_153 = 65*prefill_embedding_link_scale_out_byte
     del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_114*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_154 + schedule_prefill_tokens*shared_155)
-    del schedule_sequences
-    shared_156 = prefill_kv_byte + prefill_weight_byte
+    scale_out_byte_prefill = shared_111*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_152 + schedule_prefill_tokens*shared_153)
+    del schedule_prefill_tokens, schedule_sequences
+    shared_154 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_157 = prefill_activation_byte + shared_156
+    shared_155 = prefill_activation_byte + shared_154
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_151/shared_157
-    del shared_151
-    shared_158 = dp*schedule_prefill_tokens
-    del schedule_prefill_tokens
-    shared_159 = inverse_pp*inverse_prefill_time
+    arithmetic_intensity_prefill = shared_149/shared_155
+    del shared_149
+    shared_156 = batch*shared_132
+    del shared_132
+    shared_157 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = inverse_dp*inverse_tp*shared_159*(inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + 40869298176*inverse_peak_experts*shared_158 + 2378170368*inverse_peak_ffn*shared_158 + 1853358080*inverse_peak_head*shared_139 + 212860928*inverse_peak_router*shared_158 + 5108662272*inverse_peak_shared_experts*shared_158)
-    del inverse_dp, prefill_model_flop_attention, prefill_model_flop_attention_core, shared_139, shared_158
-    mbu_prefill = inverse_memory_bandwidth*shared_156*shared_159
-    del shared_156, shared_159
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_experts*rates_second_per_flop_experts + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head + prefill_flop_router*rates_second_per_flop_router + prefill_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_157, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_157
+    mfu_prefill = inverse_dp*inverse_tp*shared_157*(1853358080*batch*inverse_peak_head + inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + 40869298176*inverse_peak_experts*shared_156 + 2378170368*inverse_peak_ffn*shared_156 + 212860928*inverse_peak_router*shared_156 + 5108662272*inverse_peak_shared_experts*shared_156)
+    del inverse_dp, prefill_model_flop_attention, prefill_model_flop_attention_core, shared_156
+    mbu_prefill = inverse_memory_bandwidth*shared_154*shared_157
+    del shared_154, shared_157
+    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_experts*rates_second_per_flop_experts + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head + prefill_flop_router*rates_second_per_flop_router + prefill_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_155, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_155
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -813,53 +808,52 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = 7995392*shared_104*(2624*inverse_tp + 231)
-    shared_160 = 2*isl + schedule_decode_steps + 1
-    shared_161 = inverse_tp*shared_104
-    decode_flop_attention_core = 8495104*shared_160*shared_161
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_104
+    decode_flop_attention = 7995392*shared_101*(2624*inverse_tp + 231)
+    shared_158 = 2*isl + schedule_decode_steps + 1
+    decode_flop_attention_core = 8495104*inverse_tp*shared_101*shared_158
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_101
     del prefill_flop_ffn_per_token
-    decode_flop_router = prefill_flop_router_per_token*shared_104
+    decode_flop_router = prefill_flop_router_per_token*shared_101
     del prefill_flop_router_per_token
-    decode_flop_experts = prefill_flop_experts_per_token*shared_104
+    decode_flop_experts = prefill_flop_experts_per_token*shared_101
     del prefill_flop_experts_per_token
-    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_104
+    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_101
     del prefill_flop_shared_experts_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_104
+    decode_flop_head = prefill_flop_head_per_sequence*shared_101
     del prefill_flop_head_per_sequence
-    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_112*shared_144 - shared_112*shared_145)
-    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, schedule_decode_steps, shared_112, shared_144, shared_145
-    decode_kv_byte = shared_104*(prefill_kv_byte_per_token + shared_107*shared_148 + shared_146*shared_77)
-    del prefill_kv_byte_per_token, shared_107, shared_146, shared_148, shared_77
-    decode_activation_byte = shared_104*(activation_byte*(31731712*inverse_tp + shared_149) + prefill_activation_byte_per_sequence)
-    del inverse_tp, prefill_activation_byte_per_sequence, shared_149
-    shared_162 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
-    shared_163 = schedule_decode_rounds*shared_114
-    del shared_114
-    flop_decode = shared_162*shared_163
-    weight_byte_decode = decode_weight_byte*shared_163
-    kv_byte_decode = decode_kv_byte*shared_163
-    activation_byte_decode = decode_activation_byte*shared_163
-    shared_164 = shared_104*shared_163
-    del shared_104, shared_163
-    scale_up_byte_decode = shared_164*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_152 + shared_153)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_152, shared_153
-    scale_out_byte_decode = shared_164*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_154 + shared_155)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_154, shared_155, shared_164
-    shared_165 = decode_kv_byte + decode_weight_byte
+    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_109*shared_140 - shared_109*shared_141)
+    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, shared_109, shared_140, shared_141
+    decode_kv_byte = shared_101*(prefill_kv_byte_per_token + shared_104*shared_145 + shared_142*shared_74)
+    del prefill_kv_byte_per_token, shared_104, shared_142, shared_145, shared_74
+    decode_activation_byte = shared_101*(activation_byte*(31731712*inverse_tp + shared_147) + prefill_activation_byte_per_sequence)
+    del prefill_activation_byte_per_sequence, shared_147
+    shared_159 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
+    shared_160 = schedule_decode_rounds*shared_111
+    del shared_111
+    flop_decode = shared_159*shared_160
+    weight_byte_decode = decode_weight_byte*shared_160
+    kv_byte_decode = decode_kv_byte*shared_160
+    activation_byte_decode = decode_activation_byte*shared_160
+    shared_161 = shared_101*shared_160
+    del shared_101, shared_160
+    scale_up_byte_decode = shared_161*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_150 + shared_151)
+    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_150, shared_151
+    scale_out_byte_decode = shared_161*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_152 + shared_153)
+    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_152, shared_153, shared_161
+    shared_162 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_166 = decode_activation_byte + shared_165
+    shared_163 = decode_activation_byte + shared_162
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_162/shared_166
-    del shared_162
-    shared_167 = inverse_generation_time*inverse_pp*schedule_decode_rounds
-    del inverse_generation_time, inverse_pp, schedule_decode_rounds
-    mfu_decode = 8192*shared_161*shared_167*(2786480*inverse_peak_attention + 1037*inverse_peak_attention_core*shared_160 + 4988928*inverse_peak_experts + 290304*inverse_peak_ffn + 226240*inverse_peak_head + 25984*inverse_peak_router + 623616*inverse_peak_shared_experts)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_experts, inverse_peak_ffn, inverse_peak_head, inverse_peak_router, inverse_peak_shared_experts, shared_160, shared_161
-    mbu_decode = inverse_memory_bandwidth*shared_165*shared_167
-    del inverse_memory_bandwidth, shared_165, shared_167
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_experts*rates_second_per_flop_experts + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head + decode_flop_router*rates_second_per_flop_router + decode_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_166, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_experts, rates_second_per_flop_ffn, rates_second_per_flop_head, rates_second_per_flop_router, rates_second_per_flop_shared_experts, shared_166
+    arithmetic_intensity_decode = shared_159/shared_163
+    del shared_159
+    shared_164 = inverse_generation_time*inverse_pp
+    del inverse_generation_time, inverse_pp
+    mfu_decode = 8192*inverse_tp*schedule_decode_steps*shared_0*shared_164*(2786480*inverse_peak_attention + 1037*inverse_peak_attention_core*shared_158 + 4988928*inverse_peak_experts + 290304*inverse_peak_ffn + 226240*inverse_peak_head + 25984*inverse_peak_router + 623616*inverse_peak_shared_experts)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_experts, inverse_peak_ffn, inverse_peak_head, inverse_peak_router, inverse_peak_shared_experts, inverse_tp, schedule_decode_steps, shared_0, shared_158
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_162*shared_164
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_162, shared_164
+    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_experts*rates_second_per_flop_experts + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head + decode_flop_router*rates_second_per_flop_router + decode_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_163, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_experts, rates_second_per_flop_ffn, rates_second_per_flop_head, rates_second_per_flop_router, rates_second_per_flop_shared_experts, shared_163
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
@@ -891,7 +885,7 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
         np.where(valid, memory_framework, np.nan),
         memory_total,
         np.where(valid, memory_limit, np.nan),
-        fits,
+        np.where(valid, fits, np.nan),
         np.where(valid, memory_max_batch, np.nan),
         flop_prefill,
         weight_byte_prefill,

@@ -232,7 +232,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     rates_second_per_byte = inverse_memory_bandwidth/memory_efficiency
     shared_4 = inverse_tp*stored_embedding_embedding_weight
     del stored_embedding_embedding_weight
-    shared_5 = (6.576178451178451e-06)*dp*shared_4
+    shared_5 = (6.576178451178451e-06)*shared_4
     prefill_embedding_lookup_move_per_tokens = rates_second_per_byte*(5121*activation_byte + shared_5)
     prefill_attention_full_residual_to_norm_move_fixed = rates_second_per_byte*stored_attention_full_norm_weight
     shared_6 = 20480*activation_byte
@@ -259,11 +259,11 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens = shared_18*(activation_byte*shared_7 + activation_byte*shared_9 + shared_17)
     del shared_9
     rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
-    prefill_attention_full_score_to_attend_compute_per_pairs = 20480*inverse_tp*rates_second_per_flop_attention_core*shared_0
+    prefill_attention_full_score_to_attend_compute_per_pairs = 20480*inverse_tp*rates_second_per_flop_attention_core
     shared_19 = activation_byte*inverse_tp
-    prefill_attention_full_score_to_attend_move_per_seq = 10240*rates_second_per_byte*shared_0*shared_19
-    prefill_attention_full_score_to_attend_move_per_context = shared_0*shared_17*shared_18
-    del shared_0, shared_18
+    prefill_attention_full_score_to_attend_move_per_seq = 10240*rates_second_per_byte*shared_19
+    prefill_attention_full_score_to_attend_move_per_context = shared_17*shared_18
+    del shared_18
     prefill_attention_full_o_proj_compute_per_tokens = 52428800*inverse_tp*rates_second_per_flop_attention
     prefill_attention_full_o_proj_move_fixed = rates_second_per_byte*shared_12
     shared_20 = inverse_tp + 1
@@ -345,28 +345,26 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del inverse_schedule_piece
     shared_45 = np.floor(shared_44)
     prefill_attention_full_score_to_attend_0_pieces = shared_45
-    prefill_attention_full_score_to_attend_0_move = schedule_piece*(prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq)
-    shared_46 = schedule_piece + 1
-    prefill_attention_full_score_to_attend_0_gap = -prefill_attention_full_score_to_attend_0_move + (0.5)*prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece*shared_46
-    shared_47 = -prefill_attention_full_score_to_attend_move_per_context
-    shared_48 = prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece
-    prefill_attention_full_score_to_attend_0_slope = schedule_piece*(shared_47 + shared_48)
+    shared_46 = schedule_piece*schedule_sequences
+    prefill_attention_full_score_to_attend_0_move = shared_46*(prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq)
+    shared_47 = schedule_piece + 1
+    prefill_attention_full_score_to_attend_0_gap = -prefill_attention_full_score_to_attend_0_move + (0.5)*prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_47
+    shared_48 = -prefill_attention_full_score_to_attend_move_per_context
+    prefill_attention_full_score_to_attend_0_slope = shared_46*(prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece + shared_48)
     shared_49 = -shared_45 + np.ceil(shared_44)
-    del shared_44
     prefill_attention_full_score_to_attend_1_pieces = shared_49
     shared_50 = schedule_piece*shared_45
     shared_51 = isl + 1
     shared_52 = shared_50 + shared_51
-    prefill_attention_full_score_to_attend_1_compute = prefill_attention_full_score_to_attend_compute_per_pairs*shared_52*((0.5)*isl - 0.5*shared_50)
-    shared_53 = isl*prefill_attention_full_score_to_attend_move_per_context
-    shared_54 = isl - shared_50
-    prefill_attention_full_score_to_attend_1_move = prefill_attention_full_score_to_attend_move_per_seq*shared_54 + shared_53
-    shared_55 = prefill_attention_full_score_to_attend_0_pieces - 1
-    shared_56 = _turn(prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_0_pieces)
-    shared_57 = prefill_attention_full_score_to_attend_0_slope*(shared_56 - 1)
-    shared_58 = 2*prefill_attention_full_score_to_attend_0_gap
-    prefill_attention_full_score_to_attend_time = (0.5)*prefill_attention_full_score_to_attend_0_pieces*(2*prefill_attention_full_score_to_attend_0_move + prefill_attention_full_score_to_attend_move_per_context*schedule_piece*shared_55) + prefill_attention_full_score_to_attend_1_pieces*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + np.maximum(shared_56*(prefill_attention_full_score_to_attend_0_gap + (0.5)*shared_57), (0.5)*prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_slope*shared_55 + shared_58) - 0.5*shared_56*(shared_57 + shared_58))
-    del prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_55, shared_56, shared_57, shared_58
+    prefill_attention_full_score_to_attend_1_compute = prefill_attention_full_score_to_attend_compute_per_pairs*schedule_sequences*shared_52*((0.5)*isl - 0.5*shared_50)
+    shared_53 = isl - shared_50
+    prefill_attention_full_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq*shared_53)
+    shared_54 = prefill_attention_full_score_to_attend_0_pieces - 1
+    shared_55 = _turn(prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_0_pieces)
+    shared_56 = prefill_attention_full_score_to_attend_0_slope*(shared_55 - 1)
+    shared_57 = 2*prefill_attention_full_score_to_attend_0_gap
+    prefill_attention_full_score_to_attend_time = (0.5)*prefill_attention_full_score_to_attend_0_pieces*(2*prefill_attention_full_score_to_attend_0_move + prefill_attention_full_score_to_attend_move_per_context*shared_46*shared_54) + prefill_attention_full_score_to_attend_1_pieces*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + np.maximum(shared_55*(prefill_attention_full_score_to_attend_0_gap + (0.5)*shared_56), (0.5)*prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_slope*shared_54 + shared_57) - 0.5*shared_55*(shared_56 + shared_57))
+    del prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_46, shared_54, shared_55, shared_56, shared_57
     prefill_attention_full_o_proj_full_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_full_o_proj_time = prefill_attention_full_o_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_full_work = prefill_attention_full_o_proj_time + prefill_attention_full_q_proj_to_v_proj_time + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_prefill_tokens + prefill_attention_full_residual_to_norm_time + prefill_attention_full_score_to_attend_time
@@ -386,28 +384,28 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_time = 64*prefill_attention_full_work
     prefill_ffn_time = 64*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_59 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 129*prefill_embedding_link + prefill_head_link + shared_59
-    shared_60 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 580*shared_60
+    shared_58 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 129*prefill_embedding_link + prefill_head_link + shared_58
+    shared_59 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 580*shared_59
     prefill_chain = prefill_attention_time + prefill_communication_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
     inverse_prefill_chain = 1/prefill_chain
     del prefill_chain
-    shared_61 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
-    shared_62 = 64 - shared_61
-    shared_63 = np.floor(inverse_pp)
-    shared_64 = -9*shared_61 + shared_63 + 579
-    prefill_stage = prefill_head_link + prefill_head_work + shared_60*shared_64 + shared_62*(prefill_attention_full_work + prefill_embedding_link) + shared_62*(prefill_embedding_link + prefill_ffn_dense_work) + shared_63*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_60
-    shared_65 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_66 = prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_step_tokens + shared_65
-    prefill_bubble = shared_59 + shared_61*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_66) + shared_61*(5*launch_latency + prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_step_tokens + shared_66 + np.maximum(shared_48*(isl - 0.5*schedule_piece + 0.5), prefill_attention_full_score_to_attend_move_per_seq*schedule_piece + shared_53)) + (1 - shared_63)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_65)
-    del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, schedule_step_tokens, shared_48, shared_53, shared_59, shared_61, shared_65, shared_66
+    shared_60 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
+    shared_61 = 64 - shared_60
+    shared_62 = np.floor(inverse_pp)
+    shared_63 = -9*shared_60 + shared_62 + 579
+    prefill_stage = prefill_head_link + prefill_head_work + shared_59*shared_63 + shared_61*(prefill_attention_full_work + prefill_embedding_link) + shared_61*(prefill_embedding_link + prefill_ffn_dense_work) + shared_62*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_59
+    shared_64 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_65 = prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_step_tokens + shared_64
+    prefill_bubble = shared_58 + shared_60*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_65) + shared_60*(5*launch_latency + prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_step_tokens + shared_65 + np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_44 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))) + (1 - shared_62)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_64)
+    del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, schedule_step_tokens, shared_44, shared_58, shared_60, shared_64, shared_65
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_67 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_67
+    shared_66 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_66
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -415,17 +413,17 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_attention_full_residual_to_norm_move_fixed, prefill_attention_full_residual_to_norm_move_per_tokens
     generation_attention_full_q_proj_to_v_proj_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_q_proj_to_v_proj_compute_per_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed, prefill_attention_full_q_proj_to_v_proj_move_per_tokens
-    generation_attention_full_score_to_attend_move = prefill_attention_full_score_to_attend_move_per_context*shared_51 + prefill_attention_full_score_to_attend_move_per_seq
+    generation_attention_full_score_to_attend_move = schedule_decode_sequences*(prefill_attention_full_score_to_attend_move_per_context*shared_51 + prefill_attention_full_score_to_attend_move_per_seq)
     del prefill_attention_full_score_to_attend_move_per_seq
-    generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*shared_51
-    generation_attention_full_score_to_attend_slope = prefill_attention_full_score_to_attend_compute_per_pairs + shared_47
-    del prefill_attention_full_score_to_attend_compute_per_pairs, shared_47
-    shared_68 = schedule_decode_steps - 1
-    shared_69 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
-    shared_70 = generation_attention_full_score_to_attend_slope*(shared_69 - 1)
-    shared_71 = 2*generation_attention_full_score_to_attend_gap
-    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*shared_68) + np.maximum(shared_69*(generation_attention_full_score_to_attend_gap + (0.5)*shared_70), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_68 + shared_71) - 0.5*shared_69*(shared_70 + shared_71))
-    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_69, shared_70, shared_71
+    generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_51
+    generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs + shared_48)
+    del prefill_attention_full_score_to_attend_compute_per_pairs, shared_48
+    shared_67 = schedule_decode_steps - 1
+    shared_68 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
+    shared_69 = generation_attention_full_score_to_attend_slope*(shared_68 - 1)
+    shared_70 = 2*generation_attention_full_score_to_attend_gap
+    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_67) + np.maximum(shared_68*(generation_attention_full_score_to_attend_gap + (0.5)*shared_69), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_67 + shared_70) - 0.5*shared_68*(shared_69 + shared_70))
+    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_68, shared_69, shared_70
     generation_attention_full_o_proj_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_o_proj_compute_per_tokens, prefill_attention_full_o_proj_move_fixed, prefill_attention_full_o_proj_move_per_tokens
     generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -447,12 +445,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 129*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_72 = launch_latency*schedule_decode_steps
-    generation_launch_time = 580*shared_72
+    shared_71 = launch_latency*schedule_decode_steps
+    generation_launch_time = 580*shared_71
     generation_chain = generation_attention_time + generation_communication_time + generation_ffn_time + generation_head_time + generation_launch_time
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_62*(generation_attention_full_work + generation_embedding_link) + shared_62*(generation_embedding_link + generation_ffn_dense_work) + shared_63*(generation_embedding_link + generation_embedding_work) + shared_64*shared_72
-    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_64, shared_72
+    generation_stage = generation_head_link + generation_head_work + shared_61*(generation_attention_full_work + generation_embedding_link) + shared_61*(generation_embedding_link + generation_ffn_dense_work) + shared_62*(generation_embedding_link + generation_embedding_work) + shared_63*shared_71
+    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_63, shared_71
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_chain, generation_stage
     inverse_generation_time = 1/generation_time
@@ -460,114 +458,112 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_73 = dp*tp
-    devices = pp*shared_73
-    shared_74 = batch*inverse_e2el
+    shared_72 = dp*tp
+    devices = pp*shared_72
+    shared_73 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_74
+    output_throughput = osl*shared_73
     inverse_output_throughput = 1/output_throughput
-    shared_75 = isl + osl
-    total_throughput = shared_74*shared_75
-    request_throughput = shared_74
-    del shared_74
+    shared_74 = isl + osl
+    total_throughput = shared_73*shared_74
+    request_throughput = shared_73
+    del shared_73
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_76 = devices*inverse_output_throughput
+    shared_75 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_77 = 1000000*price
-    cost_per_million_tokens = shared_76*shared_77
-    cost_per_million_total_tokens = devices*e2el*shared_77/(batch*shared_75)
-    del shared_77
-    energy_per_token = shared_76*tdp
+    shared_76 = 1000000*price
+    cost_per_million_tokens = shared_75*shared_76
+    cost_per_million_total_tokens = devices*e2el*shared_76/(batch*shared_74)
     del shared_76
-    shared_78 = 2*shared_62
-    memory_weights = shared_11*shared_62 + shared_12*shared_78 + shared_13*shared_62 + shared_14*shared_62 + shared_23*shared_78 + shared_26*shared_62 + shared_28 + shared_4*shared_63 + shared_78*stored_attention_full_norm_weight + stored_attention_full_norm_weight
-    del shared_13, shared_14, shared_4, shared_63, shared_78
-    memory_kv_per_sequence = 2048*kv_block*shared_17*shared_62*np.ceil(shared_75/kv_block)
-    del shared_62, shared_75
+    energy_per_token = shared_75*tdp
+    del shared_75
+    shared_77 = 2*shared_61
+    memory_weights = shared_11*shared_61 + shared_12*shared_77 + shared_13*shared_61 + shared_14*shared_61 + shared_23*shared_77 + shared_26*shared_61 + shared_28 + shared_4*shared_62 + shared_77*stored_attention_full_norm_weight + stored_attention_full_norm_weight
+    del shared_13, shared_14, shared_4, shared_62, shared_77
+    memory_kv_per_sequence = 2048*kv_block*shared_17*shared_61*np.ceil(shared_74/kv_block)
+    del shared_61, shared_74
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_79 = shared_20*shared_29
+    shared_78 = shared_20*shared_29
     del shared_20
-    shared_80 = inverse_tp*shared_29
-    shared_81 = shared_21 + shared_80
+    shared_79 = inverse_tp*shared_29
+    shared_80 = shared_21 + shared_79
     del shared_21
-    shared_82 = shared_15*(10*inverse_tp + 3*shared_7)
+    shared_81 = shared_15*(10*inverse_tp + 3*shared_7)
     del shared_15
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_30, shared_6), shared_79), shared_81), max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_24), max_num_batched_tokens*shared_25), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_82)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_16, shared_24), shared_25), shared_30), shared_6), shared_79), shared_81), shared_82)
-    del shared_16, shared_24, shared_25, shared_30, shared_6, shared_79, shared_81, shared_82
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_30, shared_6), shared_78), shared_80), max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_24), max_num_batched_tokens*shared_25), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_81)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_16, shared_24), shared_25), shared_30), shared_6), shared_78), shared_80), shared_81)
+    del shared_16, shared_24, shared_25, shared_30, shared_6, shared_78, shared_80, shared_81
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_83 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_83
-    shared_84 = -memory_limit + shared_83
-    del shared_83
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_84)/memory_kv_per_sequence, -shared_84/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_84
+    shared_82 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_82
+    shared_83 = -memory_limit + shared_82
+    del shared_82
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_83)/memory_kv_per_sequence, -shared_83/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_83
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_85 = dp*schedule_sequences
-    shared_86 = shared_45 - 1
-    shared_87 = 655360*(schedule_piece*schedule_piece)*shared_45*shared_86 + 655360*shared_46*shared_50 + 655360*shared_49*shared_52*shared_54
-    del schedule_piece, shared_45, shared_46, shared_52, shared_54
-    prefill_model_flop_attention_core = shared_85*shared_87
+    shared_84 = shared_45 - 1
+    shared_85 = 655360*(schedule_piece*schedule_piece)*shared_45*shared_84 + 655360*shared_47*shared_50 + 655360*shared_49*shared_52*shared_53
+    del schedule_piece, shared_45, shared_47, shared_52, shared_53
+    prefill_model_flop_attention_core = batch*shared_85
     prefill_flop_attention_per_token = 6710886400*inverse_tp + 1342177280*shared_7
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_87
-    del shared_87
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_85
+    del shared_85
     prefill_flop_ffn_per_token = 54358179840*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_head_per_sequence = shared_27
     del shared_27
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_88 = 128*shared_7
-    prefill_weight_byte_per_step = 64*shared_11 + 128*shared_12 + 128*shared_23 + 64*shared_26 + shared_28 + shared_88*stored_attention_full_k_proj_bias + shared_88*stored_attention_full_k_proj_weight + 129*stored_attention_full_norm_weight
-    del shared_11, shared_12, shared_23, shared_26, shared_28, shared_88, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
+    shared_86 = 128*shared_7
+    prefill_weight_byte_per_step = 64*shared_11 + 128*shared_12 + 128*shared_23 + 64*shared_26 + shared_28 + shared_86*stored_attention_full_k_proj_bias + shared_86*stored_attention_full_k_proj_weight + 129*stored_attention_full_norm_weight
+    del shared_11, shared_12, shared_23, shared_26, shared_28, shared_86, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
     prefill_weight_byte_per_token = shared_5
     del shared_5
-    shared_89 = 131072*shared_17
-    prefill_kv_byte_per_token = shared_89
+    shared_87 = 131072*shared_17
+    prefill_kv_byte_per_token = shared_87
     prefill_activation_byte_per_token = activation_byte*(12582912*inverse_tp + 262144*shared_7 + 3937281)
     del shared_7
-    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_29 + shared_80
-    del shared_29, shared_80
+    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_29 + shared_79
+    del shared_29, shared_79
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_90 = schedule_sequences*shared_50
+    shared_88 = schedule_sequences*shared_50
     del shared_50
-    shared_91 = 65536*shared_17
+    shared_89 = 65536*shared_17
     del shared_17
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_49*shared_89 + shared_86*shared_90*shared_91 + shared_89*shared_90
-    del shared_1, shared_49, shared_86, shared_90
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_49*shared_87 + shared_84*shared_88*shared_89 + shared_87*shared_88
+    del shared_1, shared_49, shared_84, shared_88
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_92 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_73*shared_92
-    weight_byte_prefill = prefill_weight_byte*shared_73
-    kv_byte_prefill = prefill_kv_byte*shared_73
-    activation_byte_prefill = prefill_activation_byte*shared_73
-    shared_93 = 129*prefill_embedding_link_scale_up_byte
+    shared_90 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_72*shared_90
+    weight_byte_prefill = prefill_weight_byte*shared_72
+    kv_byte_prefill = prefill_kv_byte*shared_72
+    activation_byte_prefill = prefill_activation_byte*shared_72
+    shared_91 = 129*prefill_embedding_link_scale_up_byte
     del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_73*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_93)
-    shared_94 = 129*prefill_embedding_link_scale_out_byte
+    scale_up_byte_prefill = shared_72*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_91)
+    shared_92 = 129*prefill_embedding_link_scale_out_byte
     del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_73*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_94)
-    del schedule_sequences
-    shared_95 = prefill_kv_byte + prefill_weight_byte
+    scale_out_byte_prefill = shared_72*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_92)
+    shared_93 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_96 = prefill_activation_byte + shared_95
+    shared_94 = prefill_activation_byte + shared_93
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_92/shared_96
-    del shared_92
-    shared_97 = dp*schedule_prefill_tokens
-    del schedule_prefill_tokens
-    shared_98 = inverse_pp*inverse_prefill_time
+    arithmetic_intensity_prefill = shared_90/shared_94
+    del shared_90
+    shared_95 = batch*schedule_prefill_tokens/schedule_sequences
+    del schedule_prefill_tokens, schedule_sequences
+    shared_96 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_40*shared_98*(8053063680*inverse_peak_attention*shared_97 + inverse_peak_attention_core*prefill_model_flop_attention_core + 54358179840*inverse_peak_ffn*shared_97 + 1557135360*inverse_peak_head*shared_85)
-    del prefill_model_flop_attention_core, shared_40, shared_85, shared_97
-    mbu_prefill = inverse_memory_bandwidth*shared_95*shared_98
-    del shared_95, shared_98
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_96, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_96
+    mfu_prefill = shared_40*shared_96*(1557135360*batch*inverse_peak_head + 8053063680*inverse_peak_attention*shared_95 + inverse_peak_attention_core*prefill_model_flop_attention_core + 54358179840*inverse_peak_ffn*shared_95)
+    del prefill_model_flop_attention_core, shared_40, shared_95
+    mbu_prefill = inverse_memory_bandwidth*shared_93*shared_96
+    del shared_93, shared_96
+    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_94, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_94
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -578,49 +574,49 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_67
+    decode_flop_attention = prefill_flop_attention_per_token*shared_66
     del prefill_flop_attention_per_token
-    shared_100 = 655360*inverse_tp*shared_67
+    shared_97 = 2*isl + schedule_decode_steps + 1
+    shared_98 = 655360*inverse_tp
     del inverse_tp
-    shared_99 = 2*isl + schedule_decode_steps + 1
-    decode_flop_attention_core = shared_100*shared_99
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_67
+    decode_flop_attention_core = shared_66*shared_97*shared_98
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_66
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_67
+    decode_flop_head = prefill_flop_head_per_sequence*shared_66
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
-    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, schedule_decode_steps
-    decode_kv_byte = shared_67*(prefill_kv_byte_per_token + shared_51*shared_89 + shared_68*shared_91)
-    del prefill_kv_byte_per_token, shared_51, shared_68, shared_89, shared_91
-    decode_activation_byte = shared_67*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
+    decode_kv_byte = shared_66*(prefill_kv_byte_per_token + shared_51*shared_87 + shared_67*shared_89)
+    del prefill_kv_byte_per_token, shared_51, shared_67, shared_87, shared_89
+    decode_activation_byte = shared_66*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_101 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_102 = schedule_decode_rounds*shared_73
-    del shared_73
-    flop_decode = shared_101*shared_102
-    weight_byte_decode = decode_weight_byte*shared_102
-    kv_byte_decode = decode_kv_byte*shared_102
-    activation_byte_decode = decode_activation_byte*shared_102
-    shared_103 = shared_102*shared_67
-    del shared_102, shared_67
-    scale_up_byte_decode = shared_103*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_93)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_93
-    scale_out_byte_decode = shared_103*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_94)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_103, shared_94
-    shared_104 = decode_kv_byte + decode_weight_byte
+    shared_100 = schedule_decode_rounds*shared_72
+    del shared_72
+    shared_99 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    flop_decode = shared_100*shared_99
+    weight_byte_decode = decode_weight_byte*shared_100
+    kv_byte_decode = decode_kv_byte*shared_100
+    activation_byte_decode = decode_activation_byte*shared_100
+    shared_101 = shared_100*shared_66
+    del shared_100, shared_66
+    scale_up_byte_decode = shared_101*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_91)
+    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_91
+    scale_out_byte_decode = shared_101*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_92)
+    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_101, shared_92
+    shared_102 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_105 = decode_activation_byte + shared_104
+    shared_103 = decode_activation_byte + shared_102
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_101/shared_105
-    del shared_101
-    shared_106 = inverse_generation_time*inverse_pp*schedule_decode_rounds
-    del inverse_generation_time, inverse_pp, schedule_decode_rounds
-    mfu_decode = shared_100*shared_106*(12288*inverse_peak_attention + inverse_peak_attention_core*shared_99 + 82944*inverse_peak_ffn + 2376*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, shared_100, shared_99
-    mbu_decode = inverse_memory_bandwidth*shared_104*shared_106
-    del inverse_memory_bandwidth, shared_104, shared_106
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_105, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_105
+    arithmetic_intensity_decode = shared_99/shared_103
+    del shared_99
+    shared_104 = inverse_generation_time*inverse_pp
+    del inverse_generation_time, inverse_pp
+    mfu_decode = schedule_decode_steps*shared_0*shared_104*shared_98*(12288*inverse_peak_attention + inverse_peak_attention_core*shared_97 + 82944*inverse_peak_ffn + 2376*inverse_peak_head)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_97, shared_98
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_102*shared_104
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_102, shared_104
+    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_103, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_103
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
@@ -650,7 +646,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
         np.where(valid, memory_framework, np.nan),
         memory_total,
         np.where(valid, memory_limit, np.nan),
-        fits,
+        np.where(valid, fits, np.nan),
         np.where(valid, memory_max_batch, np.nan),
         flop_prefill,
         weight_byte_prefill,

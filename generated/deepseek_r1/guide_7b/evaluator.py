@@ -225,7 +225,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     rates_second_per_byte = inverse_memory_bandwidth/memory_efficiency
     shared_3 = inverse_tp*stored_embedding_embedding_weight
     del stored_embedding_embedding_weight
-    shared_4 = (9.765625e-06)*dp*shared_3
+    shared_4 = (9.765625e-06)*shared_3
     prefill_embedding_lookup_move_per_tokens = rates_second_per_byte*(4097*activation_byte + shared_4)
     prefill_attention_mha_residual_to_norm_move_fixed = rates_second_per_byte*stored_attention_mha_norm_weight
     shared_5 = 16384*activation_byte
@@ -247,85 +247,83 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     shared_15 = 8192*rates_second_per_byte
     prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens = shared_15*(activation_byte*shared_6 + shared_13 + shared_14)
     rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
-    prefill_attention_mha_score_to_attend_compute_per_pairs = 16384*inverse_tp*rates_second_per_flop_attention_core*shared_0
-    shared_16 = shared_0*shared_15
-    del shared_0, shared_15
-    prefill_attention_mha_score_to_attend_move_per_seq = shared_13*shared_16
-    prefill_attention_mha_score_to_attend_move_per_context = shared_14*shared_16
-    del shared_16
+    prefill_attention_mha_score_to_attend_compute_per_pairs = 16384*inverse_tp*rates_second_per_flop_attention_core
+    prefill_attention_mha_score_to_attend_move_per_seq = shared_13*shared_15
+    prefill_attention_mha_score_to_attend_move_per_context = shared_14*shared_15
+    del shared_15
     prefill_attention_mha_o_proj_compute_per_tokens = inverse_tp*shared_9
     del shared_9
     prefill_attention_mha_o_proj_move_fixed = inverse_tp*shared_10
     del shared_10
-    shared_17 = inverse_tp + 1
-    prefill_attention_mha_o_proj_move_per_tokens = rates_second_per_byte*shared_11*shared_17
+    shared_16 = inverse_tp + 1
+    prefill_attention_mha_o_proj_move_per_tokens = rates_second_per_byte*shared_11*shared_16
     rates_second_per_flop_ffn = inverse_compute_efficiency*inverse_peak_ffn
-    shared_18 = inverse_tp*rates_second_per_flop_ffn
-    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 180355072*shared_18
-    shared_19 = 2*inverse_tp
-    shared_20 = shared_19*stored_ffn_dense_gate_proj_weight
-    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = rates_second_per_byte*shared_20
-    shared_21 = 43*inverse_tp
-    shared_22 = 512*activation_byte*(shared_21 + 8)
-    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_22
-    shared_23 = 33024*shared_13
+    shared_17 = inverse_tp*rates_second_per_flop_ffn
+    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 180355072*shared_17
+    shared_18 = 2*inverse_tp
+    shared_19 = shared_18*stored_ffn_dense_gate_proj_weight
+    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = rates_second_per_byte*shared_19
+    shared_20 = 43*inverse_tp
+    shared_21 = 512*activation_byte*(shared_20 + 8)
+    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_21
+    shared_22 = 33024*shared_13
     del shared_13
-    prefill_ffn_dense_act_move_per_tokens = rates_second_per_byte*shared_23
-    prefill_ffn_dense_down_proj_compute_per_tokens = 90177536*shared_18
-    del shared_18
-    shared_24 = inverse_tp*stored_ffn_dense_down_proj_weight
+    prefill_ffn_dense_act_move_per_tokens = rates_second_per_byte*shared_22
+    prefill_ffn_dense_down_proj_compute_per_tokens = 90177536*shared_17
+    del shared_17
+    shared_23 = inverse_tp*stored_ffn_dense_down_proj_weight
     del stored_ffn_dense_down_proj_weight
-    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_24
-    prefill_ffn_dense_down_proj_move_per_tokens = 256*activation_byte*rates_second_per_byte*(shared_21 + 16)
-    del shared_21
+    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_23
+    prefill_ffn_dense_down_proj_move_per_tokens = 256*activation_byte*rates_second_per_byte*(shared_20 + 16)
+    del shared_20
     rates_second_per_flop_head = inverse_compute_efficiency*inverse_peak_head
     del inverse_compute_efficiency
-    shared_25 = 838860800*inverse_tp
-    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_25
-    shared_26 = inverse_tp*stored_head_lm_head_weight
+    shared_24 = 838860800*inverse_tp
+    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_24
+    shared_25 = inverse_tp*stored_head_lm_head_weight
     del stored_head_lm_head_weight
-    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_26
+    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_25
     prefill_head_lm_head_move_per_tokens = 4096*rates_second_per_byte*(activation_byte + 25*inverse_tp*logit_byte)
-    shared_27 = 102400*logit_byte
-    shared_28 = activation_byte + shared_27
-    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_28
-    shared_29 = np.minimum(domain, tp)
-    shared_30 = 1/shared_29
-    shared_31 = shared_29 - 1
-    del shared_29
-    shared_32 = shared_30*shared_31
-    shared_33 = 8192*activation_byte
-    prefill_embedding_link_scale_up_byte = shared_32*shared_33
+    shared_26 = 102400*logit_byte
+    shared_27 = activation_byte + shared_26
+    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_27
+    shared_28 = np.minimum(domain, tp)
+    shared_29 = 1/shared_28
+    shared_30 = shared_28 - 1
+    del shared_28
+    shared_31 = shared_29*shared_30
+    shared_32 = 8192*activation_byte
+    prefill_embedding_link_scale_up_byte = shared_31*shared_32
     rates_second_per_byte_scale_up = inverse_link_efficiency/scale_up_bandwidth
-    shared_34 = np.ceil(shared_30*tp)
-    shared_35 = shared_34 - 1
-    shared_36 = shared_30*shared_35/shared_34
-    del shared_30, shared_34
-    prefill_embedding_link_scale_out_byte = shared_33*shared_36
-    del shared_33
+    shared_33 = np.ceil(shared_29*tp)
+    shared_34 = shared_33 - 1
+    shared_35 = shared_29*shared_34/shared_33
+    del shared_29, shared_33
+    prefill_embedding_link_scale_out_byte = shared_32*shared_35
+    del shared_32
     rates_second_per_byte_scale_out = inverse_link_efficiency/scale_out_bandwidth
     del inverse_link_efficiency
-    shared_37 = scale_out_latency*shared_35 + scale_up_latency*shared_31
-    del shared_31, shared_35
-    prefill_embedding_link_hops = 2*shared_37
+    shared_36 = scale_out_latency*shared_34 + scale_up_latency*shared_30
+    del shared_30, shared_34
+    prefill_embedding_link_hops = 2*shared_36
     prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_embedding_link_scale_up_byte*rates_second_per_byte_scale_up
-    prefill_head_link_scale_up_byte = shared_27*shared_32
-    del shared_32
-    prefill_head_link_scale_out_byte = shared_27*shared_36
+    prefill_head_link_scale_up_byte = shared_26*shared_31
+    del shared_31
+    prefill_head_link_scale_out_byte = shared_26*shared_35
+    del shared_35
+    prefill_head_link_hops = shared_36
     del shared_36
-    prefill_head_link_hops = shared_37
-    del shared_37
     prefill_head_link_per_token = prefill_head_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_head_link_scale_up_byte*rates_second_per_byte_scale_up
-    shared_38 = inverse_dp*inverse_tp
+    shared_37 = inverse_dp*inverse_tp
     del inverse_dp
-    shared_39 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_38))))
-    shared_40 = pp - shared_39
-    prefill_pipeline_link_scale_up_byte = shared_11*shared_40
-    shared_41 = shared_39 - 1
-    del shared_39
-    prefill_pipeline_link_scale_out_byte = shared_11*shared_41
-    prefill_pipeline_link_hops = scale_out_latency*shared_41 + scale_up_latency*shared_40
-    del shared_40, shared_41
+    shared_38 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_37))))
+    shared_39 = pp - shared_38
+    prefill_pipeline_link_scale_up_byte = shared_11*shared_39
+    shared_40 = shared_38 - 1
+    del shared_38
+    prefill_pipeline_link_scale_out_byte = shared_11*shared_40
+    prefill_pipeline_link_hops = scale_out_latency*shared_40 + scale_up_latency*shared_39
+    del shared_39, shared_40
     prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_pipeline_link_scale_up_byte*rates_second_per_byte_scale_up
     del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
@@ -333,32 +331,30 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_mha_residual_to_norm_time = prefill_attention_mha_residual_to_norm_move_fixed*schedule_prefill_steps + prefill_attention_mha_residual_to_norm_move_per_tokens*schedule_prefill_tokens
     prefill_attention_mha_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mha_q_proj_to_v_proj_time = prefill_attention_mha_q_proj_to_v_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
-    shared_42 = inverse_schedule_piece*isl
+    shared_41 = inverse_schedule_piece*isl
     del inverse_schedule_piece
-    shared_43 = np.floor(shared_42)
-    prefill_attention_mha_score_to_attend_0_pieces = shared_43
-    prefill_attention_mha_score_to_attend_0_move = schedule_piece*(prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq)
+    shared_42 = np.floor(shared_41)
+    prefill_attention_mha_score_to_attend_0_pieces = shared_42
+    shared_43 = schedule_piece*schedule_sequences
+    prefill_attention_mha_score_to_attend_0_move = shared_43*(prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq)
     shared_44 = schedule_piece + 1
-    prefill_attention_mha_score_to_attend_0_gap = -prefill_attention_mha_score_to_attend_0_move + (0.5)*prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece*shared_44
+    prefill_attention_mha_score_to_attend_0_gap = -prefill_attention_mha_score_to_attend_0_move + (0.5)*prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_44
     shared_45 = -prefill_attention_mha_score_to_attend_move_per_context
-    shared_46 = prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece
-    prefill_attention_mha_score_to_attend_0_slope = schedule_piece*(shared_45 + shared_46)
-    shared_47 = -shared_43 + np.ceil(shared_42)
-    del shared_42
-    prefill_attention_mha_score_to_attend_1_pieces = shared_47
-    shared_48 = schedule_piece*shared_43
-    shared_49 = isl + 1
-    shared_50 = shared_48 + shared_49
-    prefill_attention_mha_score_to_attend_1_compute = prefill_attention_mha_score_to_attend_compute_per_pairs*shared_50*((0.5)*isl - 0.5*shared_48)
-    shared_51 = isl*prefill_attention_mha_score_to_attend_move_per_context
-    shared_52 = isl - shared_48
-    prefill_attention_mha_score_to_attend_1_move = prefill_attention_mha_score_to_attend_move_per_seq*shared_52 + shared_51
-    shared_53 = prefill_attention_mha_score_to_attend_0_pieces - 1
-    shared_54 = _turn(prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_0_pieces)
-    shared_55 = prefill_attention_mha_score_to_attend_0_slope*(shared_54 - 1)
-    shared_56 = 2*prefill_attention_mha_score_to_attend_0_gap
-    prefill_attention_mha_score_to_attend_time = (0.5)*prefill_attention_mha_score_to_attend_0_pieces*(2*prefill_attention_mha_score_to_attend_0_move + prefill_attention_mha_score_to_attend_move_per_context*schedule_piece*shared_53) + prefill_attention_mha_score_to_attend_1_pieces*np.maximum(prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move) + np.maximum(shared_54*(prefill_attention_mha_score_to_attend_0_gap + (0.5)*shared_55), (0.5)*prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_slope*shared_53 + shared_56) - 0.5*shared_54*(shared_55 + shared_56))
-    del prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_move, prefill_attention_mha_score_to_attend_0_pieces, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move, prefill_attention_mha_score_to_attend_1_pieces, shared_53, shared_54, shared_55, shared_56
+    prefill_attention_mha_score_to_attend_0_slope = shared_43*(prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece + shared_45)
+    shared_46 = -shared_42 + np.ceil(shared_41)
+    prefill_attention_mha_score_to_attend_1_pieces = shared_46
+    shared_47 = schedule_piece*shared_42
+    shared_48 = isl + 1
+    shared_49 = shared_47 + shared_48
+    prefill_attention_mha_score_to_attend_1_compute = prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_sequences*shared_49*((0.5)*isl - 0.5*shared_47)
+    shared_50 = isl - shared_47
+    prefill_attention_mha_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq*shared_50)
+    shared_51 = prefill_attention_mha_score_to_attend_0_pieces - 1
+    shared_52 = _turn(prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_0_pieces)
+    shared_53 = prefill_attention_mha_score_to_attend_0_slope*(shared_52 - 1)
+    shared_54 = 2*prefill_attention_mha_score_to_attend_0_gap
+    prefill_attention_mha_score_to_attend_time = (0.5)*prefill_attention_mha_score_to_attend_0_pieces*(2*prefill_attention_mha_score_to_attend_0_move + prefill_attention_mha_score_to_attend_move_per_context*shared_43*shared_51) + prefill_attention_mha_score_to_attend_1_pieces*np.maximum(prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move) + np.maximum(shared_52*(prefill_attention_mha_score_to_attend_0_gap + (0.5)*shared_53), (0.5)*prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_slope*shared_51 + shared_54) - 0.5*shared_52*(shared_53 + shared_54))
+    del prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_move, prefill_attention_mha_score_to_attend_0_pieces, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move, prefill_attention_mha_score_to_attend_1_pieces, shared_43, shared_51, shared_52, shared_53, shared_54
     prefill_attention_mha_o_proj_full_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mha_o_proj_time = prefill_attention_mha_o_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_mha_work = prefill_attention_mha_o_proj_time + prefill_attention_mha_q_proj_to_v_proj_time + prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens*schedule_prefill_tokens + prefill_attention_mha_residual_to_norm_time + prefill_attention_mha_score_to_attend_time
@@ -378,28 +374,28 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_time = 32*prefill_attention_mha_work
     prefill_ffn_time = 32*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_57 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 65*prefill_embedding_link + prefill_head_link + shared_57
-    shared_58 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 292*shared_58
+    shared_55 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 65*prefill_embedding_link + prefill_head_link + shared_55
+    shared_56 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 292*shared_56
     prefill_chain = prefill_attention_time + prefill_communication_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
     inverse_prefill_chain = 1/prefill_chain
     del prefill_chain
-    shared_59 = np.minimum(32, np.maximum(0, 32 - np.ceil(32*inverse_pp)))
-    shared_60 = 32 - shared_59
-    shared_61 = np.floor(inverse_pp)
-    shared_62 = -9*shared_59 + shared_61 + 291
-    prefill_stage = prefill_head_link + prefill_head_work + shared_58*shared_62 + shared_60*(prefill_attention_mha_work + prefill_embedding_link) + shared_60*(prefill_embedding_link + prefill_ffn_dense_work) + shared_61*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_mha_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_58
-    shared_63 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_64 = prefill_attention_mha_residual_to_norm_move_fixed + prefill_attention_mha_residual_to_norm_move_per_tokens*schedule_step_tokens + shared_63
-    prefill_bubble = shared_57 + shared_59*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_64) + shared_59*(5*launch_latency + prefill_attention_mha_o_proj_full_step + prefill_attention_mha_q_proj_to_v_proj_full_step + prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens*schedule_step_tokens + shared_64 + np.maximum(shared_46*(isl - 0.5*schedule_piece + 0.5), prefill_attention_mha_score_to_attend_move_per_seq*schedule_piece + shared_51)) + (1 - shared_61)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_63)
-    del prefill_attention_mha_o_proj_full_step, prefill_attention_mha_q_proj_to_v_proj_full_step, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, schedule_step_tokens, shared_46, shared_51, shared_57, shared_59, shared_63, shared_64
+    shared_57 = np.minimum(32, np.maximum(0, 32 - np.ceil(32*inverse_pp)))
+    shared_58 = 32 - shared_57
+    shared_59 = np.floor(inverse_pp)
+    shared_60 = -9*shared_57 + shared_59 + 291
+    prefill_stage = prefill_head_link + prefill_head_work + shared_56*shared_60 + shared_58*(prefill_attention_mha_work + prefill_embedding_link) + shared_58*(prefill_embedding_link + prefill_ffn_dense_work) + shared_59*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_mha_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_56
+    shared_61 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_62 = prefill_attention_mha_residual_to_norm_move_fixed + prefill_attention_mha_residual_to_norm_move_per_tokens*schedule_step_tokens + shared_61
+    prefill_bubble = shared_55 + shared_57*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_62) + shared_57*(5*launch_latency + prefill_attention_mha_o_proj_full_step + prefill_attention_mha_q_proj_to_v_proj_full_step + prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens*schedule_step_tokens + shared_62 + np.maximum(schedule_step_tokens*(prefill_attention_mha_score_to_attend_move_per_context*shared_41 + prefill_attention_mha_score_to_attend_move_per_seq), prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))) + (1 - shared_59)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_61)
+    del prefill_attention_mha_o_proj_full_step, prefill_attention_mha_q_proj_to_v_proj_full_step, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, schedule_step_tokens, shared_41, shared_55, shared_57, shared_61, shared_62
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_65 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_65
+    shared_63 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_63
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -407,17 +403,17 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_attention_mha_residual_to_norm_move_fixed, prefill_attention_mha_residual_to_norm_move_per_tokens
     generation_attention_mha_q_proj_to_v_proj_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed, prefill_attention_mha_q_proj_to_v_proj_move_per_tokens
-    generation_attention_mha_score_to_attend_move = prefill_attention_mha_score_to_attend_move_per_context*shared_49 + prefill_attention_mha_score_to_attend_move_per_seq
+    generation_attention_mha_score_to_attend_move = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_move_per_context*shared_48 + prefill_attention_mha_score_to_attend_move_per_seq)
     del prefill_attention_mha_score_to_attend_move_per_seq
-    generation_attention_mha_score_to_attend_gap = -generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_compute_per_pairs*shared_49
-    generation_attention_mha_score_to_attend_slope = prefill_attention_mha_score_to_attend_compute_per_pairs + shared_45
+    generation_attention_mha_score_to_attend_gap = -generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_48
+    generation_attention_mha_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_compute_per_pairs + shared_45)
     del prefill_attention_mha_score_to_attend_compute_per_pairs, shared_45
-    shared_66 = schedule_decode_steps - 1
-    shared_67 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
-    shared_68 = generation_attention_mha_score_to_attend_slope*(shared_67 - 1)
-    shared_69 = 2*generation_attention_mha_score_to_attend_gap
-    generation_attention_mha_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_move_per_context*shared_66) + np.maximum(shared_67*(generation_attention_mha_score_to_attend_gap + (0.5)*shared_68), (0.5)*schedule_decode_steps*(generation_attention_mha_score_to_attend_slope*shared_66 + shared_69) - 0.5*shared_67*(shared_68 + shared_69))
-    del generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, generation_attention_mha_score_to_attend_slope, prefill_attention_mha_score_to_attend_move_per_context, shared_67, shared_68, shared_69
+    shared_64 = schedule_decode_steps - 1
+    shared_65 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
+    shared_66 = generation_attention_mha_score_to_attend_slope*(shared_65 - 1)
+    shared_67 = 2*generation_attention_mha_score_to_attend_gap
+    generation_attention_mha_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_move_per_context*schedule_decode_sequences*shared_64) + np.maximum(shared_65*(generation_attention_mha_score_to_attend_gap + (0.5)*shared_66), (0.5)*schedule_decode_steps*(generation_attention_mha_score_to_attend_slope*shared_64 + shared_67) - 0.5*shared_65*(shared_66 + shared_67))
+    del generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, generation_attention_mha_score_to_attend_slope, prefill_attention_mha_score_to_attend_move_per_context, shared_65, shared_66, shared_67
     generation_attention_mha_o_proj_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mha_o_proj_compute_per_tokens, prefill_attention_mha_o_proj_move_fixed, prefill_attention_mha_o_proj_move_per_tokens
     generation_attention_mha_work = generation_attention_mha_score_to_attend_time + schedule_decode_steps*(generation_attention_mha_o_proj_step + generation_attention_mha_q_proj_to_v_proj_step + generation_attention_mha_residual_to_norm_step + prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -439,12 +435,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 65*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_70 = launch_latency*schedule_decode_steps
-    generation_launch_time = 292*shared_70
+    shared_68 = launch_latency*schedule_decode_steps
+    generation_launch_time = 292*shared_68
     generation_chain = generation_attention_time + generation_communication_time + generation_ffn_time + generation_head_time + generation_launch_time
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_60*(generation_attention_mha_work + generation_embedding_link) + shared_60*(generation_embedding_link + generation_ffn_dense_work) + shared_61*(generation_embedding_link + generation_embedding_work) + shared_62*shared_70
-    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_62, shared_70
+    generation_stage = generation_head_link + generation_head_work + shared_58*(generation_attention_mha_work + generation_embedding_link) + shared_58*(generation_embedding_link + generation_ffn_dense_work) + shared_59*(generation_embedding_link + generation_embedding_work) + shared_60*shared_68
+    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_60, shared_68
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_chain, generation_stage
     inverse_generation_time = 1/generation_time
@@ -452,113 +448,111 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_71 = dp*tp
-    devices = pp*shared_71
-    shared_72 = batch*inverse_e2el
+    shared_69 = dp*tp
+    devices = pp*shared_69
+    shared_70 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_72
+    output_throughput = osl*shared_70
     inverse_output_throughput = 1/output_throughput
-    shared_73 = isl + osl
-    total_throughput = shared_72*shared_73
-    request_throughput = shared_72
-    del shared_72
+    shared_71 = isl + osl
+    total_throughput = shared_70*shared_71
+    request_throughput = shared_70
+    del shared_70
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_74 = devices*inverse_output_throughput
+    shared_72 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_75 = 1000000*price
-    cost_per_million_tokens = shared_74*shared_75
-    cost_per_million_total_tokens = devices*e2el*shared_75/(batch*shared_73)
-    del shared_75
-    energy_per_token = shared_74*tdp
-    del shared_74
-    shared_76 = shared_60*stored_attention_mha_q_proj_weight
-    memory_weights = shared_19*shared_76 + shared_20*shared_60 + shared_24*shared_60 + shared_26 + shared_3*shared_61 + 2*shared_60*stored_attention_mha_norm_weight + shared_7*shared_76 + stored_attention_mha_norm_weight
-    del shared_20, shared_3, shared_61, shared_7, shared_76
-    memory_kv_per_sequence = 8192*kv_block*shared_14*shared_60*np.ceil(shared_73/kv_block)
-    del shared_60, shared_73
+    shared_73 = 1000000*price
+    cost_per_million_tokens = shared_72*shared_73
+    cost_per_million_total_tokens = devices*e2el*shared_73/(batch*shared_71)
+    del shared_73
+    energy_per_token = shared_72*tdp
+    del shared_72
+    shared_74 = shared_58*stored_attention_mha_q_proj_weight
+    memory_weights = shared_18*shared_74 + shared_19*shared_58 + shared_23*shared_58 + shared_25 + shared_3*shared_59 + 2*shared_58*stored_attention_mha_norm_weight + shared_7*shared_74 + stored_attention_mha_norm_weight
+    del shared_19, shared_3, shared_59, shared_7, shared_74
+    memory_kv_per_sequence = 8192*kv_block*shared_14*shared_58*np.ceil(shared_71/kv_block)
+    del shared_58, shared_71
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_77 = shared_17*shared_27
-    del shared_17
-    shared_78 = inverse_tp*shared_27
-    shared_79 = shared_11 + shared_78
-    shared_80 = shared_11*(shared_19 + 3*shared_6)
-    del shared_11, shared_19
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_28, shared_5), shared_77), shared_79), max_num_batched_tokens*shared_12), max_num_batched_tokens*shared_22), max_num_batched_tokens*shared_23), max_num_batched_tokens*shared_5), max_num_batched_tokens*shared_80)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_12, shared_22), shared_23), shared_28), shared_5), shared_77), shared_79), shared_80)
-    del shared_12, shared_22, shared_23, shared_28, shared_5, shared_77, shared_79, shared_80
+    shared_75 = shared_16*shared_26
+    del shared_16
+    shared_76 = inverse_tp*shared_26
+    shared_77 = shared_11 + shared_76
+    shared_78 = shared_11*(shared_18 + 3*shared_6)
+    del shared_11, shared_18
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_27, shared_5), shared_75), shared_77), max_num_batched_tokens*shared_12), max_num_batched_tokens*shared_21), max_num_batched_tokens*shared_22), max_num_batched_tokens*shared_5), max_num_batched_tokens*shared_78)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_12, shared_21), shared_22), shared_27), shared_5), shared_75), shared_77), shared_78)
+    del shared_12, shared_21, shared_22, shared_27, shared_5, shared_75, shared_77, shared_78
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_81 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_81
-    shared_82 = -memory_limit + shared_81
-    del shared_81
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_82)/memory_kv_per_sequence, -shared_82/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_82
+    shared_79 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_79
+    shared_80 = -memory_limit + shared_79
+    del shared_79
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_80)/memory_kv_per_sequence, -shared_80/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_80
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_83 = dp*schedule_sequences
-    shared_84 = shared_43 - 1
-    shared_85 = 262144*(schedule_piece*schedule_piece)*shared_43*shared_84 + 262144*shared_44*shared_48 + 262144*shared_47*shared_50*shared_52
-    del schedule_piece, shared_43, shared_44, shared_50, shared_52
-    prefill_model_flop_attention_core = shared_83*shared_85
+    shared_81 = shared_42 - 1
+    shared_82 = 262144*(schedule_piece*schedule_piece)*shared_42*shared_81 + 262144*shared_44*shared_47 + 262144*shared_46*shared_49*shared_50
+    del schedule_piece, shared_42, shared_44, shared_49, shared_50
+    prefill_model_flop_attention_core = batch*shared_82
     prefill_flop_attention_per_token = 2147483648*inverse_tp + 2147483648*shared_6
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_85
-    del shared_85
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_82
+    del shared_82
     prefill_flop_ffn_per_token = 8657043456*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
-    prefill_flop_head_per_sequence = shared_25
-    del shared_25
+    prefill_flop_head_per_sequence = shared_24
+    del shared_24
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_86 = 64*inverse_tp
-    prefill_weight_byte_per_step = 32*shared_24 + shared_26 + 64*shared_6*stored_attention_mha_q_proj_weight + shared_86*stored_attention_mha_q_proj_weight + shared_86*stored_ffn_dense_gate_proj_weight + 65*stored_attention_mha_norm_weight
-    del shared_24, shared_26, shared_86, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight, stored_ffn_dense_gate_proj_weight
+    shared_83 = 64*inverse_tp
+    prefill_weight_byte_per_step = 32*shared_23 + shared_25 + 64*shared_6*stored_attention_mha_q_proj_weight + shared_83*stored_attention_mha_q_proj_weight + shared_83*stored_ffn_dense_gate_proj_weight + 65*stored_attention_mha_norm_weight
+    del shared_23, shared_25, shared_83, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight, stored_ffn_dense_gate_proj_weight
     prefill_weight_byte_per_token = shared_4
     del shared_4
-    shared_87 = 262144*shared_14
-    prefill_kv_byte_per_token = shared_87
+    shared_84 = 262144*shared_14
+    prefill_kv_byte_per_token = shared_84
     prefill_activation_byte_per_token = activation_byte*(2899968*inverse_tp + 524288*shared_6 + 1576961)
     del shared_6
-    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_27 + shared_78
-    del shared_27, shared_78
+    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_26 + shared_76
+    del shared_26, shared_76
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_88 = schedule_sequences*shared_48
-    del shared_48
-    shared_89 = 131072*shared_14
+    shared_85 = schedule_sequences*shared_47
+    del shared_47
+    shared_86 = 131072*shared_14
     del shared_14
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_47*shared_87 + shared_84*shared_88*shared_89 + shared_87*shared_88
-    del shared_1, shared_47, shared_84, shared_88
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_46*shared_84 + shared_81*shared_85*shared_86 + shared_84*shared_85
+    del shared_1, shared_46, shared_81, shared_85
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_90 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_71*shared_90
-    weight_byte_prefill = prefill_weight_byte*shared_71
-    kv_byte_prefill = prefill_kv_byte*shared_71
-    activation_byte_prefill = prefill_activation_byte*shared_71
-    shared_91 = 65*prefill_embedding_link_scale_up_byte
+    shared_87 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_69*shared_87
+    weight_byte_prefill = prefill_weight_byte*shared_69
+    kv_byte_prefill = prefill_kv_byte*shared_69
+    activation_byte_prefill = prefill_activation_byte*shared_69
+    shared_88 = 65*prefill_embedding_link_scale_up_byte
     del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_71*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_91)
-    shared_92 = 65*prefill_embedding_link_scale_out_byte
+    scale_up_byte_prefill = shared_69*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_88)
+    shared_89 = 65*prefill_embedding_link_scale_out_byte
     del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_71*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_92)
-    del schedule_sequences
-    shared_93 = prefill_kv_byte + prefill_weight_byte
+    scale_out_byte_prefill = shared_69*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_89)
+    shared_90 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_94 = prefill_activation_byte + shared_93
+    shared_91 = prefill_activation_byte + shared_90
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_90/shared_94
-    del shared_90
-    shared_95 = dp*schedule_prefill_tokens
-    del schedule_prefill_tokens
-    shared_96 = inverse_pp*inverse_prefill_time
+    arithmetic_intensity_prefill = shared_87/shared_91
+    del shared_87
+    shared_92 = batch*schedule_prefill_tokens/schedule_sequences
+    del schedule_prefill_tokens, schedule_sequences
+    shared_93 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_38*shared_96*(4294967296*inverse_peak_attention*shared_95 + inverse_peak_attention_core*prefill_model_flop_attention_core + 8657043456*inverse_peak_ffn*shared_95 + 838860800*inverse_peak_head*shared_83)
-    del prefill_model_flop_attention_core, shared_38, shared_83, shared_95
-    mbu_prefill = inverse_memory_bandwidth*shared_93*shared_96
-    del shared_93, shared_96
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_94, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_94
+    mfu_prefill = shared_37*shared_93*(838860800*batch*inverse_peak_head + 4294967296*inverse_peak_attention*shared_92 + inverse_peak_attention_core*prefill_model_flop_attention_core + 8657043456*inverse_peak_ffn*shared_92)
+    del prefill_model_flop_attention_core, shared_37, shared_92
+    mbu_prefill = inverse_memory_bandwidth*shared_90*shared_93
+    del shared_90, shared_93
+    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_91, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_91
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -569,49 +563,49 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_65
+    decode_flop_attention = prefill_flop_attention_per_token*shared_63
     del prefill_flop_attention_per_token
-    shared_97 = 2*isl + schedule_decode_steps + 1
-    shared_98 = 262144*inverse_tp*shared_65
+    shared_94 = 2*isl + schedule_decode_steps + 1
+    shared_95 = 262144*inverse_tp
     del inverse_tp
-    decode_flop_attention_core = shared_97*shared_98
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_65
+    decode_flop_attention_core = shared_63*shared_94*shared_95
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_63
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_65
+    decode_flop_head = prefill_flop_head_per_sequence*shared_63
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
-    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, schedule_decode_steps
-    decode_kv_byte = shared_65*(prefill_kv_byte_per_token + shared_49*shared_87 + shared_66*shared_89)
-    del prefill_kv_byte_per_token, shared_49, shared_66, shared_87, shared_89
-    decode_activation_byte = shared_65*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
+    decode_kv_byte = shared_63*(prefill_kv_byte_per_token + shared_48*shared_84 + shared_64*shared_86)
+    del prefill_kv_byte_per_token, shared_48, shared_64, shared_84, shared_86
+    decode_activation_byte = shared_63*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_100 = schedule_decode_rounds*shared_71
-    del shared_71
-    shared_99 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    flop_decode = shared_100*shared_99
-    weight_byte_decode = decode_weight_byte*shared_100
-    kv_byte_decode = decode_kv_byte*shared_100
-    activation_byte_decode = decode_activation_byte*shared_100
-    shared_101 = shared_100*shared_65
-    del shared_100, shared_65
-    scale_up_byte_decode = shared_101*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_91)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_91
-    scale_out_byte_decode = shared_101*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_92)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_101, shared_92
-    shared_102 = decode_kv_byte + decode_weight_byte
+    shared_96 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_97 = schedule_decode_rounds*shared_69
+    del shared_69
+    flop_decode = shared_96*shared_97
+    weight_byte_decode = decode_weight_byte*shared_97
+    kv_byte_decode = decode_kv_byte*shared_97
+    activation_byte_decode = decode_activation_byte*shared_97
+    shared_98 = shared_63*shared_97
+    del shared_63, shared_97
+    scale_up_byte_decode = shared_98*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_88)
+    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_88
+    scale_out_byte_decode = shared_98*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_89)
+    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_89, shared_98
+    shared_99 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_103 = decode_activation_byte + shared_102
+    shared_100 = decode_activation_byte + shared_99
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_99/shared_103
-    del shared_99
-    shared_104 = inverse_generation_time*inverse_pp*schedule_decode_rounds
-    del inverse_generation_time, inverse_pp, schedule_decode_rounds
-    mfu_decode = shared_104*shared_98*(16384*inverse_peak_attention + inverse_peak_attention_core*shared_97 + 33024*inverse_peak_ffn + 3200*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, shared_97, shared_98
-    mbu_decode = inverse_memory_bandwidth*shared_102*shared_104
-    del inverse_memory_bandwidth, shared_102, shared_104
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_103, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_103
+    arithmetic_intensity_decode = shared_96/shared_100
+    del shared_96
+    shared_101 = inverse_generation_time*inverse_pp
+    del inverse_generation_time, inverse_pp
+    mfu_decode = schedule_decode_steps*shared_0*shared_101*shared_95*(16384*inverse_peak_attention + inverse_peak_attention_core*shared_94 + 33024*inverse_peak_ffn + 3200*inverse_peak_head)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_94, shared_95
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_101*shared_99
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_101, shared_99
+    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_100, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_100
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
@@ -641,7 +635,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
         np.where(valid, memory_framework, np.nan),
         memory_total,
         np.where(valid, memory_limit, np.nan),
-        fits,
+        np.where(valid, fits, np.nan),
         np.where(valid, memory_max_batch, np.nan),
         flop_prefill,
         weight_byte_prefill,
