@@ -8,7 +8,7 @@ micro-batches' way through the fullest one; which of the two is decided for the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import sympy as sp
 
@@ -98,19 +98,43 @@ def _sums(
     return groups, chain, stage
 
 
+@dataclass(frozen=True)
+class Parts:
+    """Prefill time of kernels, in parts that recur differently.
+
+    `full`: a full step; `rest`: the shorter one left over; `fixed`: any step, whatever its size; `per_token`: each token;
+    `pieces`: all attention of the phase; `last`: attention of the costliest step.
+    """
+
+    full: sp.Expr = ZERO
+    rest: sp.Expr = ZERO
+    fixed: sp.Expr = ZERO
+    per_token: sp.Expr = ZERO
+    pieces: sp.Expr = ZERO
+    last: sp.Expr = ZERO
+
+    def total(self, plan: Schedule) -> sp.Expr:
+        """All steps."""
+        stepped = plan.whole_steps * self.full + plan.rest_steps * self.rest + plan.prefill_steps * self.fixed
+        return stepped + plan.tokens * self.per_token + self.pieces
+
+    def step(self, plan: Schedule) -> sp.Expr:
+        """The costliest step."""
+        return self.full + self.fixed + plan.step_tokens * self.per_token + self.last
+
+
 def _prefill_section(cost: SectionCost, plan: Schedule, steps: Steps) -> SectionTime:
-    bubble = ZERO
-    each = []
+    parts = []
     for kernel in cost.kernels:
-        name = f"prefill.{cost.name}.{kernel.name}"
         timed = _prefill_pieces if kernel.reach else _prefill_rows if kernel.per_sequence else _prefill_steps
-        time, step = timed(kernel, plan, name, steps)
-        each.append(steps.let(f"{name}.time", time, "s", "all prefill steps of one layer"))
-        bubble += step
+        parts.append(timed(kernel, plan, f"prefill.{cost.name}.{kernel.name}", steps))
+    named = {f.name: sp.Add(*(getattr(p, f.name) for p in parts)) for f in fields(Parts)}
+    where = f"prefill.{cost.name}"
+    section = Parts(**{k: steps.let(f"{where}.{k}", e, "s", f"{k} of one layer") if e != 0 else e for k, e in named.items()})
     rows = plan.sequences if cost.per_sequence else plan.tokens
     link = plan.prefill_steps * cost.hops + rows * cost.per_token
-    bubble += cost.hops + plan.step_tokens * cost.per_token + cost.launches * S.launch_latency
-    return _named("prefill", cost, tuple(each), sp.Add(*each), link, bubble, steps)
+    bubble = section.step(plan) + cost.hops + plan.step_tokens * cost.per_token + cost.launches * S.launch_latency
+    return _named("prefill", cost, tuple(p.total(plan) for p in parts), section.total(plan), link, bubble, steps)
 
 
 def _generation_section(cost: SectionCost, plan: Schedule, steps: Steps) -> SectionTime:
@@ -141,25 +165,26 @@ def _named(
     return SectionTime(cost, kernels, work, link, bubble)
 
 
-def _prefill_steps(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> tuple[sp.Expr, sp.Expr]:
-    """(time over all steps, time of a full step) of a kernel whose cost depends on a step's tokens alone."""
+def _prefill_steps(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> Parts:
+    """A kernel whose cost depends on a step's tokens alone; one that only moves is affine in them."""
     if kernel.compute == 0 and not kernel.move.has(sp.Pow):
-        fixed, per_token = (kernel.move.coeff(TOKENS, power) for power in (0, 1))
-        return plan.prefill_steps * fixed + plan.tokens * per_token, fixed + plan.step_tokens * per_token
-    full = steps.let(f"{name}.full_step", _slower(kernel, plan.step_tokens, f"{name}.full_step", steps), "s", "one full step")
+        return Parts(fixed=kernel.move.coeff(TOKENS, 0), per_token=kernel.move.coeff(TOKENS, 1))
+    full = _slower(kernel, plan.step_tokens, f"{name}.full_step", steps)
     rest = _slower(kernel, plan.rest_tokens, f"{name}.rest_step", steps)
-    return plan.whole_steps * full + plan.rest_steps * rest, full
+    return Parts(
+        full=steps.let(f"{name}.full_step", full, "s", "one full step"),
+        rest=steps.let(f"{name}.rest_step", rest, "s", "the shorter step left over"),
+    )
 
 
-def _prefill_rows(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> tuple[sp.Expr, sp.Expr]:
-    """The same of a kernel that runs on the last positions, spread evenly over the steps."""
+def _prefill_rows(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> Parts:
+    """A kernel that runs on the last positions, spread evenly over the steps."""
     rows = steps.let("schedule.rows", plan.sequences / plan.prefill_steps, "1", "sequences that a prefill step completes")
-    each = steps.let(f"{name}.step", _slower(kernel, rows, f"{name}.step", steps), "s", "one prefill step")
-    return plan.prefill_steps * each, each
+    return Parts(fixed=steps.let(f"{name}.step", _slower(kernel, rows, f"{name}.step", steps), "s", "one prefill step"))
 
 
-def _prefill_pieces(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> tuple[sp.Expr, sp.Expr]:
-    """(time over all pieces of the prompts, time of the costliest step) of an attention kernel."""
+def _prefill_pieces(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> Parts:
+    """An attention kernel, over the pieces of the prompts."""
     law = kernel.reach
     assert law is not None
     total = over_segments(kernel, law.prefill(S.isl, plan.piece), plan.sequences, name, steps)
@@ -167,7 +192,7 @@ def _prefill_pieces(kernel: Kernel, plan: Schedule, name: str, steps: Steps) -> 
     last = S.isl - plan.piece
     at = {S.seq: plan.piece, law.pairs: law.pairs_of(plan.piece, last), law.context: law.context_of(plan.piece, last)}
     compute, move = (kernel.for_batch(e, prompts).xreplace(at) for e in (kernel.compute, kernel.move))
-    return total, Max(compute, move)
+    return Parts(pieces=steps.let(f"{name}.time", total, "s", "all prefill steps of one layer"), last=Max(compute, move))
 
 
 def _slower(kernel: Kernel, tokens: sp.Expr, where: str, steps: Steps) -> sp.Expr:

@@ -140,6 +140,13 @@ class Printer(PythonCodePrinter):  # type: ignore[misc]
     def _print_ceiling(self, expr: sp.Expr) -> str:
         return f"np.ceil({self._print(expr.args[0])})"
 
+    def is_zero(self, expr: sp.Expr) -> str:
+        """A comparison with zero; a remainder is zero where the rounded quotient gives the dividend back."""
+        if isinstance(expr, sp.Mod):
+            a, b = (self._print(x) for x in expr.args)
+            return f"(np.floor(({a})/({b}))*({b}) == {a})"
+        return f"({self._print(expr)} == 0)"
+
     def _print_Mod(self, expr: sp.Mod) -> str:
         a, b = (self._print(x) for x in expr.args)
         return f"({a} - ({b})*np.floor(({a})/({b})))"
@@ -173,7 +180,7 @@ def source(program: Program) -> tuple[str, str, str]:
     printer = Printer()
     arguments = ", ".join(mangle(s.name) for s in program.inputs)
     integers = [mangle(s.name) for s in program.inputs if s.is_integer and s.is_positive]
-    checks = " & ".join(f"({printer.doprint(e)} == 0)" for e in program.valid)
+    checks = " & ".join(printer.is_zero(e) for e in program.valid)
     lines = [f"valid = _whole({', '.join(integers)})" + (f" & {checks}" if checks else "")]
     lines.append("batch = np.where(valid, batch, np.nan)")
     for step, dead in zip(program.steps, last_uses(program), strict=True):

@@ -206,7 +206,7 @@ def _turn(gap, slope, count):
 
 
 def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, dispatch_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head, block_out_router, block_in_router, scale_byte_router, tensor_byte_router, weight_byte_router, block_out_experts, block_in_experts, scale_byte_experts, tensor_byte_experts, weight_byte_experts, block_out_shared_experts, block_in_shared_experts, scale_byte_shared_experts, tensor_byte_shared_experts, weight_byte_shared_experts, peak_router, peak_experts, peak_shared_experts):
-    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 61) == 0) & ((128 - (tp)*np.floor((128)/(tp))) == 0) & ((18432 - (tp)*np.floor((18432)/(tp))) == 0) & ((2048 - (tp)*np.floor((2048)/(tp))) == 0) & ((dp*tp - (ep)*np.floor((dp*tp)/(ep))) == 0) & ((256 - (ep)*np.floor((256)/(ep))) == 0) & ((2048*ep - (dp*tp)*np.floor((2048*ep)/(dp*tp))) == 0)
+    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 61) == 0) & (np.floor((128)/(tp))*(tp) == 128) & (np.floor((18432)/(tp))*(tp) == 18432) & (np.floor((2048)/(tp))*(tp) == 2048) & (np.floor((dp*tp)/(ep))*(ep) == dp*tp) & (np.floor((256)/(ep))*(ep) == 256) & (np.floor((2048*ep)/(dp*tp))*(dp*tp) == 2048*ep)
     batch = np.where(valid, batch, np.nan)
     inverse_expert_skew = 1/expert_skew
     inverse_pp = 1/pp
@@ -447,12 +447,10 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
-    prefill_attention_mla_residual_to_norm_time = prefill_attention_mla_residual_to_norm_move_fixed*schedule_prefill_steps + prefill_attention_mla_residual_to_norm_move_per_tokens*schedule_prefill_tokens
     prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step = np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mla_q_a_proj_to_kv_a_proj_time = prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step = np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_mla_q_b_proj_full_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mla_q_b_proj_time = prefill_attention_mla_q_b_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_attention_mla_q_rope_time = prefill_attention_mla_q_rope_move_per_tokens*schedule_prefill_tokens
+    prefill_attention_mla_q_b_proj_rest_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_rest_tokens)
     shared_62 = inverse_schedule_piece*isl
     del inverse_schedule_piece
     shared_63 = np.floor(shared_62)
@@ -487,40 +485,54 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_attention_mla_score_to_attend_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move) + shared_68*(2*prefill_attention_mla_score_to_attend_0_move + prefill_attention_mla_score_to_attend_move_per_context*shared_64*shared_67) + np.maximum(shared_77*(prefill_attention_mla_score_to_attend_0_gap + (0.5)*shared_78), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_slope*shared_67 + shared_79) - 0.5*shared_77*(shared_78 + shared_79))
     del prefill_attention_mla_kv_b_proj_0_pieces, prefill_attention_mla_kv_b_proj_1_pieces, prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_move, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move, shared_64, shared_67, shared_68, shared_77, shared_78, shared_79
     prefill_attention_mla_o_proj_full_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mla_o_proj_time = prefill_attention_mla_o_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_rest_tokens)
-    shared_80 = prefill_attention_mla_q_rope_time + prefill_attention_mla_residual_to_norm_time
-    del prefill_attention_mla_q_rope_time
-    prefill_attention_mla_work = prefill_attention_mla_kv_b_proj_time + prefill_attention_mla_o_proj_time + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed*schedule_prefill_steps + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_prefill_tokens + prefill_attention_mla_q_a_proj_to_kv_a_proj_time + prefill_attention_mla_q_b_proj_time + prefill_attention_mla_score_to_attend_time + shared_80
-    del prefill_attention_mla_kv_b_proj_time, prefill_attention_mla_o_proj_time, prefill_attention_mla_q_a_proj_to_kv_a_proj_time, prefill_attention_mla_q_b_proj_time, prefill_attention_mla_score_to_attend_time
+    prefill_attention_mla_o_proj_rest_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_attention_mla_full = prefill_attention_mla_o_proj_full_step + prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step + prefill_attention_mla_q_b_proj_full_step
+    del prefill_attention_mla_o_proj_full_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step, prefill_attention_mla_q_b_proj_full_step
+    prefill_attention_mla_fixed = prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_residual_to_norm_move_fixed
+    shared_80 = prefill_attention_mla_q_rope_move_per_tokens + prefill_attention_mla_residual_to_norm_move_per_tokens
+    prefill_attention_mla_per_token = prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens + shared_80
+    shared_81 = schedule_step_tokens*shared_62
+    prefill_attention_mla_last = np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_81, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_81) + np.maximum(schedule_step_tokens*(prefill_attention_mla_score_to_attend_move_per_context*shared_62 + prefill_attention_mla_score_to_attend_move_per_seq), prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
+    del prefill_attention_mla_kv_b_proj_compute_per_context, prefill_attention_mla_kv_b_proj_move_fixed, prefill_attention_mla_kv_b_proj_move_per_context, prefill_attention_mla_score_to_attend_compute_per_pairs, prefill_attention_mla_score_to_attend_move_per_context, prefill_attention_mla_score_to_attend_move_per_seq, shared_62, shared_81
+    prefill_attention_mla_work = prefill_attention_mla_fixed*schedule_prefill_steps + prefill_attention_mla_full*schedule_whole_steps + prefill_attention_mla_kv_b_proj_time + prefill_attention_mla_per_token*schedule_prefill_tokens + prefill_attention_mla_score_to_attend_time + schedule_rest_steps*(prefill_attention_mla_o_proj_rest_step + prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step + prefill_attention_mla_q_b_proj_rest_step)
+    del prefill_attention_mla_kv_b_proj_time, prefill_attention_mla_o_proj_rest_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step, prefill_attention_mla_q_b_proj_rest_step, prefill_attention_mla_score_to_attend_time
     prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_gate_proj_to_up_proj_time = prefill_ffn_dense_gate_proj_to_up_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
     prefill_ffn_dense_down_proj_full_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_down_proj_time = prefill_ffn_dense_down_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_ffn_dense_work = prefill_attention_mla_residual_to_norm_time + prefill_ffn_dense_act_move_per_tokens*schedule_prefill_tokens + prefill_ffn_dense_down_proj_time + prefill_ffn_dense_gate_proj_to_up_proj_time
-    del prefill_attention_mla_residual_to_norm_time, prefill_ffn_dense_down_proj_time, prefill_ffn_dense_gate_proj_to_up_proj_time
+    prefill_ffn_dense_down_proj_rest_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
+    del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
+    prefill_ffn_dense_per_token = prefill_attention_mla_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
+    prefill_ffn_dense_work = prefill_attention_mla_residual_to_norm_move_fixed*schedule_prefill_steps + prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step)
+    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step
     prefill_ffn_moe_router_full_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_moe_router_time = prefill_ffn_moe_router_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_rest_tokens)
-    shared_81 = dp*inverse_expert_skew
+    prefill_ffn_moe_router_rest_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_rest_tokens)
+    shared_82 = dp*inverse_expert_skew
     del inverse_expert_skew
-    shared_82 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_81))
-    prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched = shared_82
+    shared_83 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_82))
+    prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched = shared_83
+    shared_84 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_82))
+    prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched = shared_84
     prefill_ffn_moe_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    shared_83 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_81))
-    prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched = shared_83
-    prefill_ffn_moe_gate_proj_to_up_proj_time = prefill_ffn_moe_gate_proj_to_up_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
+    prefill_ffn_moe_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
     prefill_ffn_moe_down_proj_full_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_down_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched)
     del prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched
-    prefill_ffn_moe_down_proj_time = prefill_ffn_moe_down_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_down_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
+    prefill_ffn_moe_down_proj_rest_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_down_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
     del prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched
     prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step = np.maximum(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_time = prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step = np.maximum(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens*schedule_rest_tokens)
     prefill_ffn_moe_shared_down_proj_full_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_moe_shared_down_proj_time = prefill_ffn_moe_shared_down_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_ffn_moe_shared_down_proj_rest_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_rest_tokens)
     del schedule_rest_tokens
-    shared_84 = 2*prefill_ffn_moe_dispatch_move_per_tokens
+    prefill_ffn_moe_full = prefill_ffn_moe_down_proj_full_step + prefill_ffn_moe_gate_proj_to_up_proj_full_step + prefill_ffn_moe_router_full_step + prefill_ffn_moe_shared_down_proj_full_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
+    del prefill_ffn_moe_down_proj_full_step, prefill_ffn_moe_gate_proj_to_up_proj_full_step, prefill_ffn_moe_router_full_step, prefill_ffn_moe_shared_down_proj_full_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
+    prefill_ffn_moe_fixed = prefill_attention_mla_residual_to_norm_move_fixed + prefill_ffn_moe_route_move_fixed
+    shared_85 = 2*prefill_ffn_moe_dispatch_move_per_tokens
     del prefill_ffn_moe_dispatch_move_per_tokens
-    prefill_ffn_moe_work = prefill_ffn_moe_down_proj_time + prefill_ffn_moe_gate_proj_to_up_proj_time + prefill_ffn_moe_route_move_fixed*schedule_prefill_steps + prefill_ffn_moe_route_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_router_time + prefill_ffn_moe_shared_act_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_shared_add_move_per_tokens*schedule_prefill_tokens + prefill_ffn_moe_shared_down_proj_time + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_time + schedule_prefill_tokens*shared_84 + shared_80
-    del prefill_ffn_moe_down_proj_time, prefill_ffn_moe_gate_proj_to_up_proj_time, prefill_ffn_moe_router_time, prefill_ffn_moe_shared_down_proj_time, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_time, shared_80
+    prefill_ffn_moe_per_token = prefill_ffn_moe_route_move_per_tokens + prefill_ffn_moe_shared_act_move_per_tokens + prefill_ffn_moe_shared_add_move_per_tokens + shared_80 + shared_85
+    del shared_80
+    prefill_ffn_moe_work = prefill_ffn_moe_fixed*schedule_prefill_steps + prefill_ffn_moe_full*schedule_whole_steps + prefill_ffn_moe_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_moe_down_proj_rest_step + prefill_ffn_moe_gate_proj_to_up_proj_rest_step + prefill_ffn_moe_router_rest_step + prefill_ffn_moe_shared_down_proj_rest_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step)
+    del prefill_ffn_moe_down_proj_rest_step, prefill_ffn_moe_gate_proj_to_up_proj_rest_step, prefill_ffn_moe_router_rest_step, prefill_ffn_moe_shared_down_proj_rest_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step
     prefill_ffn_moe_link = prefill_ffn_moe_link_hops*schedule_prefill_steps + prefill_ffn_moe_link_per_token*schedule_prefill_tokens
     schedule_rows = schedule_sequences/schedule_prefill_steps
     prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
@@ -531,31 +543,27 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_ffn_time = 3*prefill_ffn_dense_work
     prefill_experts_time = 58*prefill_ffn_moe_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_85 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + shared_85
-    shared_86 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 1200*shared_86
+    shared_86 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + shared_86
+    shared_87 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 1200*shared_87
     prefill_chain = prefill_attention_time + prefill_communication_time + prefill_experts_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
     inverse_prefill_chain = 1/prefill_chain
     del prefill_chain
-    shared_87 = np.ceil(61*inverse_pp)
-    shared_88 = np.minimum(3, np.maximum(0, 61 - shared_87))
-    shared_89 = 3 - shared_88
-    shared_90 = np.minimum(58, np.maximum(0, 58 - shared_87))
-    del shared_87
-    shared_91 = 58 - shared_90
-    shared_92 = shared_88 + shared_90
-    shared_93 = 61 - shared_92
-    shared_94 = np.floor(inverse_pp)
-    prefill_stage = prefill_head_link + prefill_head_work + shared_86*(-12*shared_88 - 20*shared_90 + shared_94 + 1199) + shared_89*(prefill_embedding_link + prefill_ffn_dense_work) + shared_91*(prefill_ffn_moe_link + prefill_ffn_moe_work) + shared_93*(prefill_attention_mla_work + prefill_embedding_link) + shared_94*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work, shared_86
-    shared_95 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_96 = prefill_attention_mla_q_rope_move_per_tokens*schedule_step_tokens
-    shared_97 = schedule_step_tokens*shared_62
-    shared_98 = prefill_attention_mla_residual_to_norm_move_fixed + prefill_attention_mla_residual_to_norm_move_per_tokens*schedule_step_tokens
-    shared_99 = shared_95 + shared_98
-    prefill_bubble = shared_85 + shared_88*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_99) + shared_90*(12*launch_latency + prefill_ffn_moe_down_proj_full_step + prefill_ffn_moe_gate_proj_to_up_proj_full_step + prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_step_tokens + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_router_full_step + prefill_ffn_moe_shared_act_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_shared_add_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_shared_down_proj_full_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step + schedule_step_tokens*shared_84 + shared_96 + shared_98) + shared_92*(8*launch_latency + prefill_attention_mla_o_proj_full_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_step_tokens + prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step + prefill_attention_mla_q_b_proj_full_step + shared_96 + shared_99 + np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_97, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_97) + np.maximum(schedule_step_tokens*(prefill_attention_mla_score_to_attend_move_per_context*shared_62 + prefill_attention_mla_score_to_attend_move_per_seq), prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))) + (1 - shared_94)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_95)
-    del prefill_attention_mla_kv_b_proj_compute_per_context, prefill_attention_mla_kv_b_proj_move_fixed, prefill_attention_mla_kv_b_proj_move_per_context, prefill_attention_mla_o_proj_full_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step, prefill_attention_mla_q_b_proj_full_step, prefill_attention_mla_score_to_attend_compute_per_pairs, prefill_attention_mla_score_to_attend_move_per_context, prefill_attention_mla_score_to_attend_move_per_seq, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, prefill_ffn_moe_down_proj_full_step, prefill_ffn_moe_gate_proj_to_up_proj_full_step, prefill_ffn_moe_router_full_step, prefill_ffn_moe_shared_down_proj_full_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step, schedule_step_tokens, shared_62, shared_85, shared_92, shared_95, shared_96, shared_97, shared_98, shared_99
+    shared_88 = np.ceil(61*inverse_pp)
+    shared_89 = np.minimum(3, np.maximum(0, 61 - shared_88))
+    shared_90 = 3 - shared_89
+    shared_91 = np.minimum(58, np.maximum(0, 58 - shared_88))
+    del shared_88
+    shared_92 = 58 - shared_91
+    shared_93 = shared_89 + shared_91
+    shared_94 = 61 - shared_93
+    shared_95 = np.floor(inverse_pp)
+    prefill_stage = prefill_head_link + prefill_head_work + shared_87*(-12*shared_89 - 20*shared_91 + shared_95 + 1199) + shared_90*(prefill_embedding_link + prefill_ffn_dense_work) + shared_92*(prefill_ffn_moe_link + prefill_ffn_moe_work) + shared_94*(prefill_attention_mla_work + prefill_embedding_link) + shared_95*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work, shared_87
+    shared_96 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    prefill_bubble = shared_86 + shared_89*(4*launch_latency + prefill_attention_mla_residual_to_norm_move_fixed + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_96) + shared_91*(12*launch_latency + prefill_ffn_moe_fixed + prefill_ffn_moe_full + prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_step_tokens + prefill_ffn_moe_per_token*schedule_step_tokens) + shared_93*(8*launch_latency + prefill_attention_mla_fixed + prefill_attention_mla_full + prefill_attention_mla_last + prefill_attention_mla_per_token*schedule_step_tokens + shared_96) + (1 - shared_95)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_96)
+    del prefill_attention_mla_fixed, prefill_attention_mla_full, prefill_attention_mla_last, prefill_attention_mla_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, prefill_ffn_moe_fixed, prefill_ffn_moe_full, prefill_ffn_moe_per_token, schedule_step_tokens, shared_86, shared_93, shared_96
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
@@ -565,10 +573,10 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del shared_15
     decode_attention_mla_score_to_attend_compute_per_pairs = 278528*shared_17
     del shared_17
-    shared_100 = 576*kv_byte
-    decode_attention_mla_score_to_attend_move_per_context = rates_second_per_byte*shared_100
-    shared_101 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_101
+    shared_97 = 576*kv_byte
+    decode_attention_mla_score_to_attend_move_per_context = rates_second_per_byte*shared_97
+    shared_98 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_98
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -580,28 +588,28 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_attention_mla_q_b_proj_compute_per_tokens, prefill_attention_mla_q_b_proj_move_fixed, prefill_attention_mla_q_b_proj_move_per_tokens
     generation_attention_mla_q_rope_step = prefill_attention_mla_q_rope_move_per_tokens*schedule_decode_sequences
     del prefill_attention_mla_q_rope_move_per_tokens
-    shared_102 = decode_attention_mla_q_absorb_compute_per_tokens*schedule_decode_sequences
+    shared_100 = schedule_decode_sequences*shared_14
+    shared_99 = decode_attention_mla_q_absorb_compute_per_tokens*schedule_decode_sequences
     del decode_attention_mla_q_absorb_compute_per_tokens
-    shared_103 = schedule_decode_sequences*shared_14
-    generation_attention_mla_q_absorb_step = np.maximum(shared_102, decode_attention_mla_q_absorb_move_fixed + 98304*shared_103)
+    generation_attention_mla_q_absorb_step = np.maximum(shared_99, decode_attention_mla_q_absorb_move_fixed + 98304*shared_100)
     generation_attention_mla_score_to_attend_move = schedule_decode_sequences*(decode_attention_mla_score_to_attend_move_per_context*shared_74 + 139264*shared_14)
     del shared_14
     generation_attention_mla_score_to_attend_gap = decode_attention_mla_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_74 - generation_attention_mla_score_to_attend_move
     generation_attention_mla_score_to_attend_slope = schedule_decode_sequences*(decode_attention_mla_score_to_attend_compute_per_pairs - decode_attention_mla_score_to_attend_move_per_context)
     del decode_attention_mla_score_to_attend_compute_per_pairs
-    shared_104 = schedule_decode_steps - 1
-    shared_105 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
-    shared_106 = generation_attention_mla_score_to_attend_slope*(shared_105 - 1)
-    shared_107 = 2*generation_attention_mla_score_to_attend_gap
-    generation_attention_mla_score_to_attend_time = (0.5)*schedule_decode_steps*(decode_attention_mla_score_to_attend_move_per_context*schedule_decode_sequences*shared_104 + 2*generation_attention_mla_score_to_attend_move) + np.maximum(shared_105*(generation_attention_mla_score_to_attend_gap + (0.5)*shared_106), (0.5)*schedule_decode_steps*(generation_attention_mla_score_to_attend_slope*shared_104 + shared_107) - 0.5*shared_105*(shared_106 + shared_107))
-    del decode_attention_mla_score_to_attend_move_per_context, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, generation_attention_mla_score_to_attend_slope, shared_105, shared_106, shared_107
-    generation_attention_mla_v_absorb_step = np.maximum(shared_102, decode_attention_mla_q_absorb_move_fixed + 81920*shared_103)
-    del decode_attention_mla_q_absorb_move_fixed, shared_102, shared_103
+    shared_101 = schedule_decode_steps - 1
+    shared_102 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
+    shared_103 = generation_attention_mla_score_to_attend_slope*(shared_102 - 1)
+    shared_104 = 2*generation_attention_mla_score_to_attend_gap
+    generation_attention_mla_score_to_attend_time = (0.5)*schedule_decode_steps*(decode_attention_mla_score_to_attend_move_per_context*schedule_decode_sequences*shared_101 + 2*generation_attention_mla_score_to_attend_move) + np.maximum(shared_102*(generation_attention_mla_score_to_attend_gap + (0.5)*shared_103), (0.5)*schedule_decode_steps*(generation_attention_mla_score_to_attend_slope*shared_101 + shared_104) - 0.5*shared_102*(shared_103 + shared_104))
+    del decode_attention_mla_score_to_attend_move_per_context, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, generation_attention_mla_score_to_attend_slope, shared_102, shared_103, shared_104
+    generation_attention_mla_v_absorb_step = np.maximum(shared_99, decode_attention_mla_q_absorb_move_fixed + 81920*shared_100)
+    del decode_attention_mla_q_absorb_move_fixed, shared_100, shared_99
     generation_attention_mla_o_proj_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mla_o_proj_compute_per_tokens, prefill_attention_mla_o_proj_move_fixed, prefill_attention_mla_o_proj_move_per_tokens
-    shared_108 = generation_attention_mla_q_rope_step + generation_attention_mla_residual_to_norm_step
+    shared_105 = generation_attention_mla_q_rope_step + generation_attention_mla_residual_to_norm_step
     del generation_attention_mla_q_rope_step
-    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_decode_sequences + shared_108)
+    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_decode_sequences + shared_105)
     del generation_attention_mla_o_proj_step, generation_attention_mla_q_a_proj_to_kv_a_proj_step, generation_attention_mla_q_absorb_step, generation_attention_mla_q_b_proj_step, generation_attention_mla_score_to_attend_time, generation_attention_mla_v_absorb_step, prefill_attention_mla_q_a_norm_to_latent_store_move_fixed, prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens
     generation_ffn_dense_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed, prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens
@@ -611,9 +619,9 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_move_per_tokens
     generation_ffn_moe_router_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_router_compute_per_tokens, prefill_ffn_moe_router_move_fixed, prefill_ffn_moe_router_move_per_tokens
-    shared_109 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_81))
-    del shared_81
-    generation_ffn_moe_gate_proj_to_up_proj_untouched = shared_109
+    shared_106 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_82))
+    del shared_82
+    generation_ffn_moe_gate_proj_to_up_proj_untouched = shared_106
     generation_ffn_moe_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed, prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched
     generation_ffn_moe_down_proj_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_down_proj_move_per_untouched + prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_decode_sequences)
@@ -622,8 +630,8 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens
     generation_ffn_moe_shared_down_proj_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_shared_down_proj_compute_per_tokens, prefill_ffn_moe_shared_down_proj_move_fixed, prefill_ffn_moe_shared_down_proj_move_per_tokens
-    generation_ffn_moe_work = schedule_decode_steps*(generation_ffn_moe_down_proj_step + generation_ffn_moe_gate_proj_to_up_proj_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_act_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_add_move_per_tokens*schedule_decode_sequences + schedule_decode_sequences*shared_84 + shared_108)
-    del generation_ffn_moe_down_proj_step, generation_ffn_moe_gate_proj_to_up_proj_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_move_fixed, prefill_ffn_moe_route_move_per_tokens, prefill_ffn_moe_shared_act_move_per_tokens, prefill_ffn_moe_shared_add_move_per_tokens, shared_108, shared_84
+    generation_ffn_moe_work = schedule_decode_steps*(generation_ffn_moe_down_proj_step + generation_ffn_moe_gate_proj_to_up_proj_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_act_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_add_move_per_tokens*schedule_decode_sequences + schedule_decode_sequences*shared_85 + shared_105)
+    del generation_ffn_moe_down_proj_step, generation_ffn_moe_gate_proj_to_up_proj_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_move_fixed, prefill_ffn_moe_route_move_per_tokens, prefill_ffn_moe_shared_act_move_per_tokens, prefill_ffn_moe_shared_add_move_per_tokens, shared_105, shared_85
     generation_ffn_moe_link = schedule_decode_steps*(prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_decode_sequences)
     del prefill_ffn_moe_link_hops, prefill_ffn_moe_link_per_token
     generation_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_decode_sequences, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_decode_sequences)
@@ -638,12 +646,12 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 65*generation_embedding_link + 58*generation_ffn_moe_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_110 = launch_latency*schedule_decode_steps
-    generation_launch_time = 1261*shared_110
+    shared_107 = launch_latency*schedule_decode_steps
+    generation_launch_time = 1261*shared_107
     generation_chain = generation_attention_time + generation_communication_time + generation_experts_time + generation_ffn_time + generation_head_time + generation_launch_time
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_110*(-13*shared_88 - 21*shared_90 + shared_94 + 1260) + shared_89*(generation_embedding_link + generation_ffn_dense_work) + shared_91*(generation_ffn_moe_link + generation_ffn_moe_work) + shared_93*(generation_attention_mla_work + generation_embedding_link) + shared_94*(generation_embedding_link + generation_embedding_work)
-    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_110, shared_88, shared_90
+    generation_stage = generation_head_link + generation_head_work + shared_107*(-13*shared_89 - 21*shared_91 + shared_95 + 1260) + shared_90*(generation_embedding_link + generation_ffn_dense_work) + shared_92*(generation_ffn_moe_link + generation_ffn_moe_work) + shared_94*(generation_attention_mla_work + generation_embedding_link) + shared_95*(generation_embedding_link + generation_embedding_work)
+    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_107, shared_89, shared_91
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_chain, generation_stage
     inverse_generation_time = 1/generation_time
@@ -651,79 +659,79 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_111 = dp*tp
-    devices = pp*shared_111
-    shared_112 = batch*inverse_e2el
+    shared_108 = dp*tp
+    devices = pp*shared_108
+    shared_109 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_112
+    output_throughput = osl*shared_109
     inverse_output_throughput = 1/output_throughput
-    shared_113 = isl + osl
-    total_throughput = shared_112*shared_113
-    request_throughput = shared_112
-    del shared_112
+    shared_110 = isl + osl
+    total_throughput = shared_109*shared_110
+    request_throughput = shared_109
+    del shared_109
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_114 = devices*inverse_output_throughput
+    shared_111 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_115 = 1000000*price
-    cost_per_million_tokens = shared_114*shared_115
-    cost_per_million_total_tokens = devices*e2el*shared_115/(batch*shared_113)
-    del shared_115
-    energy_per_token = shared_114*tdp
-    del shared_114
-    shared_116 = inverse_tp*shared_93
-    shared_117 = inverse_tp*stored_ffn_dense_down_proj_weight
+    shared_112 = 1000000*price
+    cost_per_million_tokens = shared_111*shared_112
+    cost_per_million_total_tokens = devices*e2el*shared_112/(batch*shared_110)
+    del shared_112
+    energy_per_token = shared_111*tdp
+    del shared_111
+    shared_113 = inverse_tp*shared_94
+    shared_114 = inverse_tp*stored_ffn_dense_down_proj_weight
     del stored_ffn_dense_down_proj_weight
-    shared_118 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
+    shared_115 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
     del stored_ffn_moe_shared_down_proj_weight
-    shared_119 = shared_20*shared_91
-    shared_120 = inverse_tp*shared_31
+    shared_116 = shared_20*shared_92
+    shared_117 = inverse_tp*shared_31
     del shared_31
-    memory_weights = shared_116*stored_attention_mla_kv_b_weight + shared_116*stored_attention_mla_o_proj_weight + shared_116*stored_attention_mla_q_b_proj_weight + shared_117*shared_89 + shared_118*shared_91 + shared_119*shared_26 + shared_119*stored_ffn_moe_shared_gate_proj_weight + shared_120*shared_91 + shared_20*shared_89*stored_ffn_dense_gate_proj_weight + shared_36 + shared_7*shared_94 + shared_89*stored_attention_mla_norm_weight + shared_91*stored_attention_mla_norm_weight + shared_91*stored_ffn_moe_correction_bias + shared_91*stored_ffn_moe_router_weight + shared_93*stored_attention_mla_kv_a_norm_weight + shared_93*stored_attention_mla_kv_a_proj_weight + shared_93*stored_attention_mla_norm_weight + shared_93*stored_attention_mla_q_a_norm_weight + shared_93*stored_attention_mla_q_a_proj_weight + stored_attention_mla_norm_weight
-    del shared_116, shared_119, shared_20, shared_7, shared_89, shared_91, shared_94
-    memory_kv_per_sequence = kv_block*shared_100*shared_93*np.ceil(shared_113/kv_block)
-    del shared_100, shared_113, shared_93
+    memory_weights = shared_113*stored_attention_mla_kv_b_weight + shared_113*stored_attention_mla_o_proj_weight + shared_113*stored_attention_mla_q_b_proj_weight + shared_114*shared_90 + shared_115*shared_92 + shared_116*shared_26 + shared_116*stored_ffn_moe_shared_gate_proj_weight + shared_117*shared_92 + shared_20*shared_90*stored_ffn_dense_gate_proj_weight + shared_36 + shared_7*shared_95 + shared_90*stored_attention_mla_norm_weight + shared_92*stored_attention_mla_norm_weight + shared_92*stored_ffn_moe_correction_bias + shared_92*stored_ffn_moe_router_weight + shared_94*stored_attention_mla_kv_a_norm_weight + shared_94*stored_attention_mla_kv_a_proj_weight + shared_94*stored_attention_mla_norm_weight + shared_94*stored_attention_mla_q_a_norm_weight + shared_94*stored_attention_mla_q_a_proj_weight + stored_attention_mla_norm_weight
+    del shared_113, shared_116, shared_20, shared_7, shared_90, shared_92, shared_95
+    memory_kv_per_sequence = kv_block*shared_94*shared_97*np.ceil(shared_110/kv_block)
+    del shared_110, shared_94, shared_97
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_121 = shared_37*(inverse_tp + 1)
-    shared_122 = inverse_tp*shared_37
-    shared_123 = shared_122 + shared_50
+    shared_118 = shared_37*(inverse_tp + 1)
+    shared_119 = inverse_tp*shared_37
+    shared_120 = shared_119 + shared_50
     del shared_50
-    shared_124 = 2048*activation_byte*shared_34
+    shared_121 = 2048*activation_byte*shared_34
     del shared_34
-    shared_125 = 256*activation_byte
-    shared_126 = shared_125*(192*inverse_tp + 29)
-    shared_127 = shared_125*(shared_23 + 57)
+    shared_122 = 256*activation_byte
+    shared_123 = shared_122*(192*inverse_tp + 29)
+    shared_124 = shared_122*(shared_23 + 57)
     del shared_23
-    shared_128 = shared_125*(448*shared_22 + 29)
-    shared_129 = shared_125*(128*inverse_tp + shared_24)
-    del shared_125, shared_24
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_121, shared_123), shared_38), shared_9), max_num_batched_tokens*shared_124), max_num_batched_tokens*shared_126), max_num_batched_tokens*shared_127), max_num_batched_tokens*shared_128), max_num_batched_tokens*shared_129), 55296*max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_9), 8192*shared_16*(5*max_num_batched_tokens + 4*np.maximum(isl, max_num_batched_tokens)))
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_121, shared_123), shared_124), shared_126), shared_127), shared_128), shared_129), 139264*shared_16), shared_38), shared_9)
-    del shared_121, shared_123, shared_124, shared_126, shared_127, shared_128, shared_129, shared_38, shared_9
+    shared_125 = shared_122*(448*shared_22 + 29)
+    shared_126 = shared_122*(128*inverse_tp + shared_24)
+    del shared_122, shared_24
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_118, shared_120), shared_38), shared_9), max_num_batched_tokens*shared_121), max_num_batched_tokens*shared_123), max_num_batched_tokens*shared_124), max_num_batched_tokens*shared_125), max_num_batched_tokens*shared_126), 55296*max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_9), 8192*shared_16*(5*max_num_batched_tokens + 4*np.maximum(isl, max_num_batched_tokens)))
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_118, shared_120), shared_121), shared_123), shared_124), shared_125), shared_126), 139264*shared_16), shared_38), shared_9)
+    del shared_118, shared_120, shared_121, shared_123, shared_124, shared_125, shared_126, shared_38, shared_9
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_130 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_130
-    shared_131 = -memory_limit + shared_130
-    del shared_130
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_131)/memory_kv_per_sequence, -shared_131/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_131
+    shared_127 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_127
+    shared_128 = -memory_limit + shared_127
+    del shared_127
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_128)/memory_kv_per_sequence, -shared_128/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_128
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_132 = inverse_schedule_sequences*schedule_prefill_tokens
+    shared_129 = inverse_schedule_sequences*schedule_prefill_tokens
     del inverse_schedule_sequences
-    shared_133 = shared_63 - 1
-    shared_134 = shared_133*shared_73
-    prefill_model_flop_attention = 7995392*batch*(256*isl*shared_66 + 2599*shared_132 + 128*shared_134 + 256*shared_73)
-    shared_135 = 2498560*(schedule_piece*schedule_piece)*shared_133*shared_63 + 2498560*shared_66*shared_75*shared_76 + 2498560*shared_72*shared_73
-    del schedule_piece, shared_133, shared_63, shared_72, shared_75, shared_76
-    prefill_model_flop_attention_core = batch*shared_135
-    shared_136 = inverse_tp*schedule_sequences
-    shared_137 = shared_1*shared_66
+    shared_130 = shared_63 - 1
+    shared_131 = shared_130*shared_73
+    prefill_model_flop_attention = 7995392*batch*(256*isl*shared_66 + 2599*shared_129 + 128*shared_131 + 256*shared_73)
+    shared_132 = 2498560*(schedule_piece*schedule_piece)*shared_130*shared_63 + 2498560*shared_66*shared_75*shared_76 + 2498560*shared_72*shared_73
+    del schedule_piece, shared_130, shared_63, shared_72, shared_75, shared_76
+    prefill_model_flop_attention_core = batch*shared_132
+    shared_133 = inverse_tp*schedule_sequences
+    shared_134 = shared_1*shared_66
     del shared_1, shared_66
-    prefill_flop_attention = 2046820352*inverse_tp*shared_137 + 7995392*schedule_prefill_tokens*(2368*inverse_tp + 231) + 1023410176*shared_134*shared_136 + 2046820352*shared_136*shared_73
-    prefill_flop_attention_core = shared_135*shared_136
-    del shared_135, shared_136
+    prefill_flop_attention = 2046820352*inverse_tp*shared_134 + 7995392*schedule_prefill_tokens*(2368*inverse_tp + 231) + 1023410176*shared_131*shared_133 + 2046820352*shared_133*shared_73
+    prefill_flop_attention_core = shared_132*shared_133
+    del shared_132, shared_133
     prefill_flop_ffn_per_token = 2378170368*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_router_per_token = 212860928
@@ -735,67 +743,67 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_flop_head_per_sequence = shared_35
     del shared_35
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_138 = 61*inverse_tp
-    shared_139 = 116*inverse_tp
-    shared_140 = 58*shared_120
-    del shared_120
-    shared_141 = shared_139*shared_26
+    shared_135 = 61*inverse_tp
+    shared_136 = 116*inverse_tp
+    shared_137 = 58*shared_117
+    del shared_117
+    shared_138 = shared_136*shared_26
     del shared_26
-    prefill_weight_byte_per_step = 6*inverse_tp*stored_ffn_dense_gate_proj_weight + 3*shared_117 + 58*shared_118 + shared_138*stored_attention_mla_kv_b_weight + shared_138*stored_attention_mla_o_proj_weight + shared_138*stored_attention_mla_q_b_proj_weight + shared_139*stored_ffn_moe_shared_gate_proj_weight + shared_140 + shared_141 + shared_36 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
-    del shared_117, shared_118, shared_138, shared_139, shared_36, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_kv_b_weight, stored_attention_mla_norm_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_attention_mla_q_b_proj_weight, stored_ffn_dense_gate_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight, stored_ffn_moe_shared_gate_proj_weight
+    prefill_weight_byte_per_step = 6*inverse_tp*stored_ffn_dense_gate_proj_weight + 3*shared_114 + 58*shared_115 + shared_135*stored_attention_mla_kv_b_weight + shared_135*stored_attention_mla_o_proj_weight + shared_135*stored_attention_mla_q_b_proj_weight + shared_136*stored_ffn_moe_shared_gate_proj_weight + shared_137 + shared_138 + shared_36 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
+    del shared_114, shared_115, shared_135, shared_136, shared_36, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_kv_b_weight, stored_attention_mla_norm_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_attention_mla_q_b_proj_weight, stored_ffn_dense_gate_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight, stored_ffn_moe_shared_gate_proj_weight
     prefill_weight_byte_per_token = shared_8
     del shared_8
-    shared_142 = 35136*kv_byte
-    prefill_kv_byte_per_token = shared_142
-    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_122 + shared_37
-    del shared_122, shared_37
-    shared_143 = schedule_rest_steps*shared_83 + schedule_whole_steps*shared_82
-    del schedule_rest_steps, schedule_whole_steps, shared_82, shared_83
-    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_140*shared_143 - shared_141*shared_143
-    del schedule_prefill_steps, shared_143
-    shared_144 = schedule_sequences*shared_73
+    shared_139 = 35136*kv_byte
+    prefill_kv_byte_per_token = shared_139
+    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_119 + shared_37
+    del shared_119, shared_37
+    shared_140 = schedule_rest_steps*shared_84 + schedule_whole_steps*shared_83
+    del schedule_rest_steps, schedule_whole_steps, shared_83, shared_84
+    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_137*shared_140 - shared_138*shared_140
+    del schedule_prefill_steps, shared_140
+    shared_141 = schedule_sequences*shared_73
     del shared_73
-    shared_145 = 17568*kv_byte
-    shared_146 = schedule_sequences*shared_134
-    del shared_134
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_137*shared_142 + shared_142*shared_144 + shared_145*shared_146
-    shared_147 = 13303808*shared_22 + 8267905
+    shared_142 = 17568*kv_byte
+    shared_143 = schedule_sequences*shared_131
+    del shared_131
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_134*shared_139 + shared_139*shared_141 + shared_142*shared_143
+    shared_144 = 13303808*shared_22 + 8267905
     del shared_22
-    shared_148 = 3997696*shared_16
-    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(14741504*inverse_tp + shared_147) + prefill_activation_byte_per_sequence*schedule_sequences + shared_137*shared_148 + shared_144*shared_148 + 1998848*shared_146*shared_16
-    del shared_137, shared_144, shared_146, shared_148, shared_16
-    shared_149 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
-    flop_prefill = shared_111*shared_149
-    weight_byte_prefill = prefill_weight_byte*shared_111
-    kv_byte_prefill = prefill_kv_byte*shared_111
-    activation_byte_prefill = prefill_activation_byte*shared_111
-    shared_150 = 58*prefill_ffn_moe_link_scale_up_byte
+    shared_145 = 3997696*shared_16
+    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(14741504*inverse_tp + shared_144) + prefill_activation_byte_per_sequence*schedule_sequences + shared_134*shared_145 + shared_141*shared_145 + 1998848*shared_143*shared_16
+    del shared_134, shared_141, shared_143, shared_145, shared_16
+    shared_146 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
+    flop_prefill = shared_108*shared_146
+    weight_byte_prefill = prefill_weight_byte*shared_108
+    kv_byte_prefill = prefill_kv_byte*shared_108
+    activation_byte_prefill = prefill_activation_byte*shared_108
+    shared_147 = 58*prefill_ffn_moe_link_scale_up_byte
     del prefill_ffn_moe_link_scale_up_byte
-    shared_151 = 65*prefill_embedding_link_scale_up_byte
+    shared_148 = 65*prefill_embedding_link_scale_up_byte
     del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_111*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_150 + schedule_prefill_tokens*shared_151)
-    shared_152 = 58*prefill_ffn_moe_link_scale_out_byte
+    scale_up_byte_prefill = shared_108*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_147 + schedule_prefill_tokens*shared_148)
+    shared_149 = 58*prefill_ffn_moe_link_scale_out_byte
     del prefill_ffn_moe_link_scale_out_byte
-    shared_153 = 65*prefill_embedding_link_scale_out_byte
+    shared_150 = 65*prefill_embedding_link_scale_out_byte
     del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_111*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_152 + schedule_prefill_tokens*shared_153)
+    scale_out_byte_prefill = shared_108*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_149 + schedule_prefill_tokens*shared_150)
     del schedule_prefill_tokens, schedule_sequences
-    shared_154 = prefill_kv_byte + prefill_weight_byte
+    shared_151 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_155 = prefill_activation_byte + shared_154
+    shared_152 = prefill_activation_byte + shared_151
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_149/shared_155
-    del shared_149
-    shared_156 = batch*shared_132
-    del shared_132
-    shared_157 = inverse_pp*inverse_prefill_time
+    arithmetic_intensity_prefill = shared_146/shared_152
+    del shared_146
+    shared_153 = batch*shared_129
+    del shared_129
+    shared_154 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = inverse_dp*inverse_tp*shared_157*(1853358080*batch*inverse_peak_head + inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + 40869298176*inverse_peak_experts*shared_156 + 2378170368*inverse_peak_ffn*shared_156 + 212860928*inverse_peak_router*shared_156 + 5108662272*inverse_peak_shared_experts*shared_156)
-    del inverse_dp, prefill_model_flop_attention, prefill_model_flop_attention_core, shared_156
-    mbu_prefill = inverse_memory_bandwidth*shared_154*shared_157
-    del shared_154, shared_157
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_experts*rates_second_per_flop_experts + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head + prefill_flop_router*rates_second_per_flop_router + prefill_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_155, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_155
+    mfu_prefill = inverse_dp*inverse_tp*shared_154*(1853358080*batch*inverse_peak_head + inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + 40869298176*inverse_peak_experts*shared_153 + 2378170368*inverse_peak_ffn*shared_153 + 212860928*inverse_peak_router*shared_153 + 5108662272*inverse_peak_shared_experts*shared_153)
+    del inverse_dp, prefill_model_flop_attention, prefill_model_flop_attention_core, shared_153
+    mbu_prefill = inverse_memory_bandwidth*shared_151*shared_154
+    del shared_151, shared_154
+    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_experts*rates_second_per_flop_experts + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head + prefill_flop_router*rates_second_per_flop_router + prefill_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_152, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_152
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -808,52 +816,52 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = 7995392*shared_101*(2624*inverse_tp + 231)
-    shared_158 = 2*isl + schedule_decode_steps + 1
-    decode_flop_attention_core = 8495104*inverse_tp*shared_101*shared_158
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_101
+    decode_flop_attention = 7995392*shared_98*(2624*inverse_tp + 231)
+    shared_155 = 2*isl + schedule_decode_steps + 1
+    decode_flop_attention_core = 8495104*inverse_tp*shared_155*shared_98
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_98
     del prefill_flop_ffn_per_token
-    decode_flop_router = prefill_flop_router_per_token*shared_101
+    decode_flop_router = prefill_flop_router_per_token*shared_98
     del prefill_flop_router_per_token
-    decode_flop_experts = prefill_flop_experts_per_token*shared_101
+    decode_flop_experts = prefill_flop_experts_per_token*shared_98
     del prefill_flop_experts_per_token
-    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_101
+    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_98
     del prefill_flop_shared_experts_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_101
+    decode_flop_head = prefill_flop_head_per_sequence*shared_98
     del prefill_flop_head_per_sequence
-    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_109*shared_140 - shared_109*shared_141)
-    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, shared_109, shared_140, shared_141
-    decode_kv_byte = shared_101*(prefill_kv_byte_per_token + shared_104*shared_145 + shared_142*shared_74)
-    del prefill_kv_byte_per_token, shared_104, shared_142, shared_145, shared_74
-    decode_activation_byte = shared_101*(activation_byte*(31731712*inverse_tp + shared_147) + prefill_activation_byte_per_sequence)
-    del prefill_activation_byte_per_sequence, shared_147
-    shared_159 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
-    shared_160 = schedule_decode_rounds*shared_111
-    del shared_111
-    flop_decode = shared_159*shared_160
-    weight_byte_decode = decode_weight_byte*shared_160
-    kv_byte_decode = decode_kv_byte*shared_160
-    activation_byte_decode = decode_activation_byte*shared_160
-    shared_161 = shared_101*shared_160
-    del shared_101, shared_160
-    scale_up_byte_decode = shared_161*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_150 + shared_151)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_150, shared_151
-    scale_out_byte_decode = shared_161*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_152 + shared_153)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_152, shared_153, shared_161
-    shared_162 = decode_kv_byte + decode_weight_byte
+    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_106*shared_137 - shared_106*shared_138)
+    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, shared_106, shared_137, shared_138
+    decode_kv_byte = shared_98*(prefill_kv_byte_per_token + shared_101*shared_142 + shared_139*shared_74)
+    del prefill_kv_byte_per_token, shared_101, shared_139, shared_142, shared_74
+    decode_activation_byte = shared_98*(activation_byte*(31731712*inverse_tp + shared_144) + prefill_activation_byte_per_sequence)
+    del prefill_activation_byte_per_sequence, shared_144
+    shared_156 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
+    shared_157 = schedule_decode_rounds*shared_108
+    del shared_108
+    flop_decode = shared_156*shared_157
+    weight_byte_decode = decode_weight_byte*shared_157
+    kv_byte_decode = decode_kv_byte*shared_157
+    activation_byte_decode = decode_activation_byte*shared_157
+    shared_158 = shared_157*shared_98
+    del shared_157, shared_98
+    scale_up_byte_decode = shared_158*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_147 + shared_148)
+    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_147, shared_148
+    scale_out_byte_decode = shared_158*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_149 + shared_150)
+    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_149, shared_150, shared_158
+    shared_159 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_163 = decode_activation_byte + shared_162
+    shared_160 = decode_activation_byte + shared_159
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_159/shared_163
-    del shared_159
-    shared_164 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_156/shared_160
+    del shared_156
+    shared_161 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = 8192*inverse_tp*schedule_decode_steps*shared_0*shared_164*(2786480*inverse_peak_attention + 1037*inverse_peak_attention_core*shared_158 + 4988928*inverse_peak_experts + 290304*inverse_peak_ffn + 226240*inverse_peak_head + 25984*inverse_peak_router + 623616*inverse_peak_shared_experts)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_experts, inverse_peak_ffn, inverse_peak_head, inverse_peak_router, inverse_peak_shared_experts, inverse_tp, schedule_decode_steps, shared_0, shared_158
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_162*shared_164
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_162, shared_164
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_experts*rates_second_per_flop_experts + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head + decode_flop_router*rates_second_per_flop_router + decode_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_163, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_experts, rates_second_per_flop_ffn, rates_second_per_flop_head, rates_second_per_flop_router, rates_second_per_flop_shared_experts, shared_163
+    mfu_decode = 8192*inverse_tp*schedule_decode_steps*shared_0*shared_161*(2786480*inverse_peak_attention + 1037*inverse_peak_attention_core*shared_155 + 4988928*inverse_peak_experts + 290304*inverse_peak_ffn + 226240*inverse_peak_head + 25984*inverse_peak_router + 623616*inverse_peak_shared_experts)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_experts, inverse_peak_ffn, inverse_peak_head, inverse_peak_router, inverse_peak_shared_experts, inverse_tp, schedule_decode_steps, shared_0, shared_155
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_159*shared_161
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_159, shared_161
+    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_experts*rates_second_per_flop_experts + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head + decode_flop_router*rates_second_per_flop_router + decode_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_160, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_experts, rates_second_per_flop_ffn, rates_second_per_flop_head, rates_second_per_flop_router, rates_second_per_flop_shared_experts, shared_160
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain

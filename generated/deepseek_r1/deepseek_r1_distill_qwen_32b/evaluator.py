@@ -184,7 +184,7 @@ def _turn(gap, slope, count):
 
 
 def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
-    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 64) == 0) & ((40 - (tp)*np.floor((40)/(tp))) == 0) & ((np.maximum(8, tp) - (np.minimum(8, tp))*np.floor((np.maximum(8, tp))/(np.minimum(8, tp)))) == 0) & ((27648 - (tp)*np.floor((27648)/(tp))) == 0) & (ep - 1 == 0)
+    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 64) == 0) & (np.floor((40)/(tp))*(tp) == 40) & (np.floor((np.maximum(8, tp))/(np.minimum(8, tp)))*(np.minimum(8, tp)) == np.maximum(8, tp)) & (np.floor((27648)/(tp))*(tp) == 27648) & (ep - 1 == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
@@ -338,9 +338,8 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
-    prefill_attention_full_residual_to_norm_time = prefill_attention_full_residual_to_norm_move_fixed*schedule_prefill_steps + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_prefill_tokens
     prefill_attention_full_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_full_q_proj_to_v_proj_time = prefill_attention_full_q_proj_to_v_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_attention_full_q_proj_to_v_proj_rest_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
     shared_44 = inverse_schedule_piece*isl
     del inverse_schedule_piece
     shared_45 = np.floor(shared_44)
@@ -366,16 +365,25 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_full_score_to_attend_time = (0.5)*prefill_attention_full_score_to_attend_0_pieces*(2*prefill_attention_full_score_to_attend_0_move + prefill_attention_full_score_to_attend_move_per_context*shared_46*shared_54) + prefill_attention_full_score_to_attend_1_pieces*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + np.maximum(shared_55*(prefill_attention_full_score_to_attend_0_gap + (0.5)*shared_56), (0.5)*prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_slope*shared_54 + shared_57) - 0.5*shared_55*(shared_56 + shared_57))
     del prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_46, shared_54, shared_55, shared_56, shared_57
     prefill_attention_full_o_proj_full_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_full_o_proj_time = prefill_attention_full_o_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_attention_full_work = prefill_attention_full_o_proj_time + prefill_attention_full_q_proj_to_v_proj_time + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_prefill_tokens + prefill_attention_full_residual_to_norm_time + prefill_attention_full_score_to_attend_time
-    del prefill_attention_full_o_proj_time, prefill_attention_full_q_proj_to_v_proj_time, prefill_attention_full_score_to_attend_time
+    prefill_attention_full_o_proj_rest_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_attention_full_full = prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step
+    del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step
+    prefill_attention_full_per_token = prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens + prefill_attention_full_residual_to_norm_move_per_tokens
+    prefill_attention_full_last = np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_44 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
+    del shared_44
+    shared_58 = prefill_attention_full_residual_to_norm_move_fixed*schedule_prefill_steps
+    prefill_attention_full_work = prefill_attention_full_full*schedule_whole_steps + prefill_attention_full_per_token*schedule_prefill_tokens + prefill_attention_full_score_to_attend_time + schedule_rest_steps*(prefill_attention_full_o_proj_rest_step + prefill_attention_full_q_proj_to_v_proj_rest_step) + shared_58
+    del prefill_attention_full_o_proj_rest_step, prefill_attention_full_q_proj_to_v_proj_rest_step, prefill_attention_full_score_to_attend_time
     prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_gate_proj_to_up_proj_time = prefill_ffn_dense_gate_proj_to_up_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
     prefill_ffn_dense_down_proj_full_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_down_proj_time = prefill_ffn_dense_down_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
-    del schedule_rest_steps, schedule_rest_tokens, schedule_whole_steps
-    prefill_ffn_dense_work = prefill_attention_full_residual_to_norm_time + prefill_ffn_dense_act_move_per_tokens*schedule_prefill_tokens + prefill_ffn_dense_down_proj_time + prefill_ffn_dense_gate_proj_to_up_proj_time
-    del prefill_attention_full_residual_to_norm_time, prefill_ffn_dense_down_proj_time, prefill_ffn_dense_gate_proj_to_up_proj_time
+    prefill_ffn_dense_down_proj_rest_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
+    del schedule_rest_tokens
+    prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
+    del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
+    prefill_ffn_dense_per_token = prefill_attention_full_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
+    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_58
+    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_58
     schedule_rows = schedule_sequences/schedule_prefill_steps
     prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
     prefill_head_work = schedule_prefill_steps*(prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_rows + prefill_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_rows)
@@ -384,28 +392,28 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_time = 64*prefill_attention_full_work
     prefill_ffn_time = 64*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_58 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 129*prefill_embedding_link + prefill_head_link + shared_58
-    shared_59 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 580*shared_59
+    shared_59 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 129*prefill_embedding_link + prefill_head_link + shared_59
+    shared_60 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 580*shared_60
     prefill_chain = prefill_attention_time + prefill_communication_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
     inverse_prefill_chain = 1/prefill_chain
     del prefill_chain
-    shared_60 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
-    shared_61 = 64 - shared_60
-    shared_62 = np.floor(inverse_pp)
-    shared_63 = -9*shared_60 + shared_62 + 579
-    prefill_stage = prefill_head_link + prefill_head_work + shared_59*shared_63 + shared_61*(prefill_attention_full_work + prefill_embedding_link) + shared_61*(prefill_embedding_link + prefill_ffn_dense_work) + shared_62*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_59
-    shared_64 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_65 = prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_step_tokens + shared_64
-    prefill_bubble = shared_58 + shared_60*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_65) + shared_60*(5*launch_latency + prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_step_tokens + shared_65 + np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_44 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))) + (1 - shared_62)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_64)
-    del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, schedule_step_tokens, shared_44, shared_58, shared_60, shared_64, shared_65
+    shared_61 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
+    shared_62 = 64 - shared_61
+    shared_63 = np.floor(inverse_pp)
+    shared_64 = -9*shared_61 + shared_63 + 579
+    prefill_stage = prefill_head_link + prefill_head_work + shared_60*shared_64 + shared_62*(prefill_attention_full_work + prefill_embedding_link) + shared_62*(prefill_embedding_link + prefill_ffn_dense_work) + shared_63*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_60
+    shared_65 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_66 = prefill_attention_full_residual_to_norm_move_fixed + shared_65
+    prefill_bubble = shared_59 + shared_61*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_66) + shared_61*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_66) + (1 - shared_63)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_65)
+    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_59, shared_61, shared_65, shared_66
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_66 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_66
+    shared_67 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_67
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -418,12 +426,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_51
     generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs + shared_48)
     del prefill_attention_full_score_to_attend_compute_per_pairs, shared_48
-    shared_67 = schedule_decode_steps - 1
-    shared_68 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
-    shared_69 = generation_attention_full_score_to_attend_slope*(shared_68 - 1)
-    shared_70 = 2*generation_attention_full_score_to_attend_gap
-    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_67) + np.maximum(shared_68*(generation_attention_full_score_to_attend_gap + (0.5)*shared_69), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_67 + shared_70) - 0.5*shared_68*(shared_69 + shared_70))
-    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_68, shared_69, shared_70
+    shared_68 = schedule_decode_steps - 1
+    shared_69 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
+    shared_70 = generation_attention_full_score_to_attend_slope*(shared_69 - 1)
+    shared_71 = 2*generation_attention_full_score_to_attend_gap
+    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_68) + np.maximum(shared_69*(generation_attention_full_score_to_attend_gap + (0.5)*shared_70), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_68 + shared_71) - 0.5*shared_69*(shared_70 + shared_71))
+    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_69, shared_70, shared_71
     generation_attention_full_o_proj_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_o_proj_compute_per_tokens, prefill_attention_full_o_proj_move_fixed, prefill_attention_full_o_proj_move_per_tokens
     generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -445,12 +453,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 129*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_71 = launch_latency*schedule_decode_steps
-    generation_launch_time = 580*shared_71
+    shared_72 = launch_latency*schedule_decode_steps
+    generation_launch_time = 580*shared_72
     generation_chain = generation_attention_time + generation_communication_time + generation_ffn_time + generation_head_time + generation_launch_time
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_61*(generation_attention_full_work + generation_embedding_link) + shared_61*(generation_embedding_link + generation_ffn_dense_work) + shared_62*(generation_embedding_link + generation_embedding_work) + shared_63*shared_71
-    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_63, shared_71
+    generation_stage = generation_head_link + generation_head_work + shared_62*(generation_attention_full_work + generation_embedding_link) + shared_62*(generation_embedding_link + generation_ffn_dense_work) + shared_63*(generation_embedding_link + generation_embedding_work) + shared_64*shared_72
+    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_64, shared_72
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_chain, generation_stage
     inverse_generation_time = 1/generation_time
@@ -458,112 +466,112 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_72 = dp*tp
-    devices = pp*shared_72
-    shared_73 = batch*inverse_e2el
+    shared_73 = dp*tp
+    devices = pp*shared_73
+    shared_74 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_73
+    output_throughput = osl*shared_74
     inverse_output_throughput = 1/output_throughput
-    shared_74 = isl + osl
-    total_throughput = shared_73*shared_74
-    request_throughput = shared_73
-    del shared_73
+    shared_75 = isl + osl
+    total_throughput = shared_74*shared_75
+    request_throughput = shared_74
+    del shared_74
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_75 = devices*inverse_output_throughput
+    shared_76 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_76 = 1000000*price
-    cost_per_million_tokens = shared_75*shared_76
-    cost_per_million_total_tokens = devices*e2el*shared_76/(batch*shared_74)
+    shared_77 = 1000000*price
+    cost_per_million_tokens = shared_76*shared_77
+    cost_per_million_total_tokens = devices*e2el*shared_77/(batch*shared_75)
+    del shared_77
+    energy_per_token = shared_76*tdp
     del shared_76
-    energy_per_token = shared_75*tdp
-    del shared_75
-    shared_77 = 2*shared_61
-    memory_weights = shared_11*shared_61 + shared_12*shared_77 + shared_13*shared_61 + shared_14*shared_61 + shared_23*shared_77 + shared_26*shared_61 + shared_28 + shared_4*shared_62 + shared_77*stored_attention_full_norm_weight + stored_attention_full_norm_weight
-    del shared_13, shared_14, shared_4, shared_62, shared_77
-    memory_kv_per_sequence = 2048*kv_block*shared_17*shared_61*np.ceil(shared_74/kv_block)
-    del shared_61, shared_74
+    shared_78 = 2*shared_62
+    memory_weights = shared_11*shared_62 + shared_12*shared_78 + shared_13*shared_62 + shared_14*shared_62 + shared_23*shared_78 + shared_26*shared_62 + shared_28 + shared_4*shared_63 + shared_78*stored_attention_full_norm_weight + stored_attention_full_norm_weight
+    del shared_13, shared_14, shared_4, shared_63, shared_78
+    memory_kv_per_sequence = 2048*kv_block*shared_17*shared_62*np.ceil(shared_75/kv_block)
+    del shared_62, shared_75
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_78 = shared_20*shared_29
+    shared_79 = shared_20*shared_29
     del shared_20
-    shared_79 = inverse_tp*shared_29
-    shared_80 = shared_21 + shared_79
+    shared_80 = inverse_tp*shared_29
+    shared_81 = shared_21 + shared_80
     del shared_21
-    shared_81 = shared_15*(10*inverse_tp + 3*shared_7)
+    shared_82 = shared_15*(10*inverse_tp + 3*shared_7)
     del shared_15
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_30, shared_6), shared_78), shared_80), max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_24), max_num_batched_tokens*shared_25), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_81)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_16, shared_24), shared_25), shared_30), shared_6), shared_78), shared_80), shared_81)
-    del shared_16, shared_24, shared_25, shared_30, shared_6, shared_78, shared_80, shared_81
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_30, shared_6), shared_79), shared_81), max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_24), max_num_batched_tokens*shared_25), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_82)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_16, shared_24), shared_25), shared_30), shared_6), shared_79), shared_81), shared_82)
+    del shared_16, shared_24, shared_25, shared_30, shared_6, shared_79, shared_81, shared_82
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_82 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_82
-    shared_83 = -memory_limit + shared_82
-    del shared_82
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_83)/memory_kv_per_sequence, -shared_83/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_83
+    shared_83 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_83
+    shared_84 = -memory_limit + shared_83
+    del shared_83
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_84)/memory_kv_per_sequence, -shared_84/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_84
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_84 = shared_45 - 1
-    shared_85 = 655360*(schedule_piece*schedule_piece)*shared_45*shared_84 + 655360*shared_47*shared_50 + 655360*shared_49*shared_52*shared_53
+    shared_85 = shared_45 - 1
+    shared_86 = 655360*(schedule_piece*schedule_piece)*shared_45*shared_85 + 655360*shared_47*shared_50 + 655360*shared_49*shared_52*shared_53
     del schedule_piece, shared_45, shared_47, shared_52, shared_53
-    prefill_model_flop_attention_core = batch*shared_85
+    prefill_model_flop_attention_core = batch*shared_86
     prefill_flop_attention_per_token = 6710886400*inverse_tp + 1342177280*shared_7
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_85
-    del shared_85
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_86
+    del shared_86
     prefill_flop_ffn_per_token = 54358179840*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_head_per_sequence = shared_27
     del shared_27
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_86 = 128*shared_7
-    prefill_weight_byte_per_step = 64*shared_11 + 128*shared_12 + 128*shared_23 + 64*shared_26 + shared_28 + shared_86*stored_attention_full_k_proj_bias + shared_86*stored_attention_full_k_proj_weight + 129*stored_attention_full_norm_weight
-    del shared_11, shared_12, shared_23, shared_26, shared_28, shared_86, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
+    shared_87 = 128*shared_7
+    prefill_weight_byte_per_step = 64*shared_11 + 128*shared_12 + 128*shared_23 + 64*shared_26 + shared_28 + shared_87*stored_attention_full_k_proj_bias + shared_87*stored_attention_full_k_proj_weight + 129*stored_attention_full_norm_weight
+    del shared_11, shared_12, shared_23, shared_26, shared_28, shared_87, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
     prefill_weight_byte_per_token = shared_5
     del shared_5
-    shared_87 = 131072*shared_17
-    prefill_kv_byte_per_token = shared_87
+    shared_88 = 131072*shared_17
+    prefill_kv_byte_per_token = shared_88
     prefill_activation_byte_per_token = activation_byte*(12582912*inverse_tp + 262144*shared_7 + 3937281)
     del shared_7
-    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_29 + shared_79
-    del shared_29, shared_79
+    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_29 + shared_80
+    del shared_29, shared_80
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_88 = schedule_sequences*shared_50
+    shared_89 = schedule_sequences*shared_50
     del shared_50
-    shared_89 = 65536*shared_17
+    shared_90 = 65536*shared_17
     del shared_17
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_49*shared_87 + shared_84*shared_88*shared_89 + shared_87*shared_88
-    del shared_1, shared_49, shared_84, shared_88
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_49*shared_88 + shared_85*shared_89*shared_90 + shared_88*shared_89
+    del shared_1, shared_49, shared_85, shared_89
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_90 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_72*shared_90
-    weight_byte_prefill = prefill_weight_byte*shared_72
-    kv_byte_prefill = prefill_kv_byte*shared_72
-    activation_byte_prefill = prefill_activation_byte*shared_72
-    shared_91 = 129*prefill_embedding_link_scale_up_byte
+    shared_91 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_73*shared_91
+    weight_byte_prefill = prefill_weight_byte*shared_73
+    kv_byte_prefill = prefill_kv_byte*shared_73
+    activation_byte_prefill = prefill_activation_byte*shared_73
+    shared_92 = 129*prefill_embedding_link_scale_up_byte
     del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_72*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_91)
-    shared_92 = 129*prefill_embedding_link_scale_out_byte
+    scale_up_byte_prefill = shared_73*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_92)
+    shared_93 = 129*prefill_embedding_link_scale_out_byte
     del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_72*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_92)
-    shared_93 = prefill_kv_byte + prefill_weight_byte
+    scale_out_byte_prefill = shared_73*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_93)
+    shared_94 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_94 = prefill_activation_byte + shared_93
+    shared_95 = prefill_activation_byte + shared_94
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_90/shared_94
-    del shared_90
-    shared_95 = batch*schedule_prefill_tokens/schedule_sequences
+    arithmetic_intensity_prefill = shared_91/shared_95
+    del shared_91
+    shared_96 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    shared_96 = inverse_pp*inverse_prefill_time
+    shared_97 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_40*shared_96*(1557135360*batch*inverse_peak_head + 8053063680*inverse_peak_attention*shared_95 + inverse_peak_attention_core*prefill_model_flop_attention_core + 54358179840*inverse_peak_ffn*shared_95)
-    del prefill_model_flop_attention_core, shared_40, shared_95
-    mbu_prefill = inverse_memory_bandwidth*shared_93*shared_96
-    del shared_93, shared_96
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_94, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_94
+    mfu_prefill = shared_40*shared_97*(1557135360*batch*inverse_peak_head + 8053063680*inverse_peak_attention*shared_96 + inverse_peak_attention_core*prefill_model_flop_attention_core + 54358179840*inverse_peak_ffn*shared_96)
+    del prefill_model_flop_attention_core, shared_40, shared_96
+    mbu_prefill = inverse_memory_bandwidth*shared_94*shared_97
+    del shared_94, shared_97
+    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_95, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_95
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -574,49 +582,49 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_66
+    decode_flop_attention = prefill_flop_attention_per_token*shared_67
     del prefill_flop_attention_per_token
-    shared_97 = 2*isl + schedule_decode_steps + 1
-    shared_98 = 655360*inverse_tp
+    shared_98 = 2*isl + schedule_decode_steps + 1
+    shared_99 = 655360*inverse_tp
     del inverse_tp
-    decode_flop_attention_core = shared_66*shared_97*shared_98
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_66
+    decode_flop_attention_core = shared_67*shared_98*shared_99
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_67
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_66
+    decode_flop_head = prefill_flop_head_per_sequence*shared_67
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_66*(prefill_kv_byte_per_token + shared_51*shared_87 + shared_67*shared_89)
-    del prefill_kv_byte_per_token, shared_51, shared_67, shared_87, shared_89
-    decode_activation_byte = shared_66*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_67*(prefill_kv_byte_per_token + shared_51*shared_88 + shared_68*shared_90)
+    del prefill_kv_byte_per_token, shared_51, shared_68, shared_88, shared_90
+    decode_activation_byte = shared_67*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_100 = schedule_decode_rounds*shared_72
-    del shared_72
-    shared_99 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    flop_decode = shared_100*shared_99
-    weight_byte_decode = decode_weight_byte*shared_100
-    kv_byte_decode = decode_kv_byte*shared_100
-    activation_byte_decode = decode_activation_byte*shared_100
-    shared_101 = shared_100*shared_66
-    del shared_100, shared_66
-    scale_up_byte_decode = shared_101*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_91)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_91
-    scale_out_byte_decode = shared_101*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_92)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_101, shared_92
-    shared_102 = decode_kv_byte + decode_weight_byte
+    shared_100 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_101 = schedule_decode_rounds*shared_73
+    del shared_73
+    flop_decode = shared_100*shared_101
+    weight_byte_decode = decode_weight_byte*shared_101
+    kv_byte_decode = decode_kv_byte*shared_101
+    activation_byte_decode = decode_activation_byte*shared_101
+    shared_102 = shared_101*shared_67
+    del shared_101, shared_67
+    scale_up_byte_decode = shared_102*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_92)
+    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_92
+    scale_out_byte_decode = shared_102*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_93)
+    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_102, shared_93
+    shared_103 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_103 = decode_activation_byte + shared_102
+    shared_104 = decode_activation_byte + shared_103
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_99/shared_103
-    del shared_99
-    shared_104 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_100/shared_104
+    del shared_100
+    shared_105 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = schedule_decode_steps*shared_0*shared_104*shared_98*(12288*inverse_peak_attention + inverse_peak_attention_core*shared_97 + 82944*inverse_peak_ffn + 2376*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_97, shared_98
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_102*shared_104
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_102, shared_104
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_103, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_103
+    mfu_decode = schedule_decode_steps*shared_0*shared_105*shared_99*(12288*inverse_peak_attention + inverse_peak_attention_core*shared_98 + 82944*inverse_peak_ffn + 2376*inverse_peak_head)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_98, shared_99
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_103*shared_105
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_103, shared_105
+    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_104, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_104
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain

@@ -184,7 +184,7 @@ def _turn(gap, slope, count):
 
 
 def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
-    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 28) == 0) & ((28 - (tp)*np.floor((28)/(tp))) == 0) & ((np.maximum(4, tp) - (np.minimum(4, tp))*np.floor((np.maximum(4, tp))/(np.minimum(4, tp)))) == 0) & ((18944 - (tp)*np.floor((18944)/(tp))) == 0) & (ep - 1 == 0)
+    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 28) == 0) & (np.floor((28)/(tp))*(tp) == 28) & (np.floor((np.maximum(4, tp))/(np.minimum(4, tp)))*(np.minimum(4, tp)) == np.maximum(4, tp)) & (np.floor((18944)/(tp))*(tp) == 18944) & (ep - 1 == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
@@ -341,9 +341,8 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
-    prefill_attention_full_residual_to_norm_time = prefill_attention_full_residual_to_norm_move_fixed*schedule_prefill_steps + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_prefill_tokens
     prefill_attention_full_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_full_q_proj_to_v_proj_time = prefill_attention_full_q_proj_to_v_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_attention_full_q_proj_to_v_proj_rest_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
     shared_45 = inverse_schedule_piece*isl
     del inverse_schedule_piece
     shared_46 = np.floor(shared_45)
@@ -369,16 +368,25 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_full_score_to_attend_time = (0.5)*prefill_attention_full_score_to_attend_0_pieces*(2*prefill_attention_full_score_to_attend_0_move + prefill_attention_full_score_to_attend_move_per_context*shared_47*shared_55) + prefill_attention_full_score_to_attend_1_pieces*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + np.maximum(shared_56*(prefill_attention_full_score_to_attend_0_gap + (0.5)*shared_57), (0.5)*prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_slope*shared_55 + shared_58) - 0.5*shared_56*(shared_57 + shared_58))
     del prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_47, shared_55, shared_56, shared_57, shared_58
     prefill_attention_full_o_proj_full_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_full_o_proj_time = prefill_attention_full_o_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_attention_full_work = prefill_attention_full_o_proj_time + prefill_attention_full_q_proj_to_v_proj_time + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_prefill_tokens + prefill_attention_full_residual_to_norm_time + prefill_attention_full_score_to_attend_time
-    del prefill_attention_full_o_proj_time, prefill_attention_full_q_proj_to_v_proj_time, prefill_attention_full_score_to_attend_time
+    prefill_attention_full_o_proj_rest_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_attention_full_full = prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step
+    del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step
+    prefill_attention_full_per_token = prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens + prefill_attention_full_residual_to_norm_move_per_tokens
+    prefill_attention_full_last = np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_45 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
+    del shared_45
+    shared_59 = prefill_attention_full_residual_to_norm_move_fixed*schedule_prefill_steps
+    prefill_attention_full_work = prefill_attention_full_full*schedule_whole_steps + prefill_attention_full_per_token*schedule_prefill_tokens + prefill_attention_full_score_to_attend_time + schedule_rest_steps*(prefill_attention_full_o_proj_rest_step + prefill_attention_full_q_proj_to_v_proj_rest_step) + shared_59
+    del prefill_attention_full_o_proj_rest_step, prefill_attention_full_q_proj_to_v_proj_rest_step, prefill_attention_full_score_to_attend_time
     prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_gate_proj_to_up_proj_time = prefill_ffn_dense_gate_proj_to_up_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
+    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
     prefill_ffn_dense_down_proj_full_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_down_proj_time = prefill_ffn_dense_down_proj_full_step*schedule_whole_steps + schedule_rest_steps*np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
-    del schedule_rest_steps, schedule_rest_tokens, schedule_whole_steps
-    prefill_ffn_dense_work = prefill_attention_full_residual_to_norm_time + prefill_ffn_dense_act_move_per_tokens*schedule_prefill_tokens + prefill_ffn_dense_down_proj_time + prefill_ffn_dense_gate_proj_to_up_proj_time
-    del prefill_attention_full_residual_to_norm_time, prefill_ffn_dense_down_proj_time, prefill_ffn_dense_gate_proj_to_up_proj_time
+    prefill_ffn_dense_down_proj_rest_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
+    del schedule_rest_tokens
+    prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
+    del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
+    prefill_ffn_dense_per_token = prefill_attention_full_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
+    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_59
+    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_59
     schedule_rows = schedule_sequences/schedule_prefill_steps
     prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
     prefill_head_work = schedule_prefill_steps*(prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_rows + prefill_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_rows)
@@ -387,28 +395,28 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_time = 28*prefill_attention_full_work
     prefill_ffn_time = 28*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_59 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 57*prefill_embedding_link + prefill_head_link + shared_59
-    shared_60 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 256*shared_60
+    shared_60 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 57*prefill_embedding_link + prefill_head_link + shared_60
+    shared_61 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 256*shared_61
     prefill_chain = prefill_attention_time + prefill_communication_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
     inverse_prefill_chain = 1/prefill_chain
     del prefill_chain
-    shared_61 = np.minimum(28, np.maximum(0, 28 - np.ceil(28*inverse_pp)))
-    shared_62 = 28 - shared_61
-    shared_63 = np.floor(inverse_pp)
-    shared_64 = -9*shared_61 + shared_63 + 255
-    prefill_stage = prefill_head_link + prefill_head_work + shared_60*shared_64 + shared_62*(prefill_attention_full_work + prefill_embedding_link) + shared_62*(prefill_embedding_link + prefill_ffn_dense_work) + shared_63*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_60
-    shared_65 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_66 = prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_step_tokens + shared_65
-    prefill_bubble = shared_59 + shared_61*(4*launch_latency + prefill_ffn_dense_act_move_per_tokens*schedule_step_tokens + prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step + shared_66) + shared_61*(5*launch_latency + prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_step_tokens + shared_66 + np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_45 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))) + (1 - shared_63)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_65)
-    del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step, prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step, schedule_step_tokens, shared_45, shared_59, shared_61, shared_65, shared_66
+    shared_62 = np.minimum(28, np.maximum(0, 28 - np.ceil(28*inverse_pp)))
+    shared_63 = 28 - shared_62
+    shared_64 = np.floor(inverse_pp)
+    shared_65 = -9*shared_62 + shared_64 + 255
+    prefill_stage = prefill_head_link + prefill_head_work + shared_61*shared_65 + shared_63*(prefill_attention_full_work + prefill_embedding_link) + shared_63*(prefill_embedding_link + prefill_ffn_dense_work) + shared_64*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_61
+    shared_66 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_67 = prefill_attention_full_residual_to_norm_move_fixed + shared_66
+    prefill_bubble = shared_60 + shared_62*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_67) + shared_62*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_67) + (1 - shared_64)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_66)
+    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_60, shared_62, shared_66, shared_67
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_67 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_67
+    shared_68 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_68
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -421,12 +429,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_52
     generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs + shared_49)
     del prefill_attention_full_score_to_attend_compute_per_pairs, shared_49
-    shared_68 = schedule_decode_steps - 1
-    shared_69 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
-    shared_70 = generation_attention_full_score_to_attend_slope*(shared_69 - 1)
-    shared_71 = 2*generation_attention_full_score_to_attend_gap
-    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_68) + np.maximum(shared_69*(generation_attention_full_score_to_attend_gap + (0.5)*shared_70), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_68 + shared_71) - 0.5*shared_69*(shared_70 + shared_71))
-    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_69, shared_70, shared_71
+    shared_69 = schedule_decode_steps - 1
+    shared_70 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
+    shared_71 = generation_attention_full_score_to_attend_slope*(shared_70 - 1)
+    shared_72 = 2*generation_attention_full_score_to_attend_gap
+    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_69) + np.maximum(shared_70*(generation_attention_full_score_to_attend_gap + (0.5)*shared_71), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_69 + shared_72) - 0.5*shared_70*(shared_71 + shared_72))
+    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_70, shared_71, shared_72
     generation_attention_full_o_proj_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_o_proj_compute_per_tokens, prefill_attention_full_o_proj_move_fixed, prefill_attention_full_o_proj_move_per_tokens
     generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -448,12 +456,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 57*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_72 = launch_latency*schedule_decode_steps
-    generation_launch_time = 256*shared_72
+    shared_73 = launch_latency*schedule_decode_steps
+    generation_launch_time = 256*shared_73
     generation_chain = generation_attention_time + generation_communication_time + generation_ffn_time + generation_head_time + generation_launch_time
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_62*(generation_attention_full_work + generation_embedding_link) + shared_62*(generation_embedding_link + generation_ffn_dense_work) + shared_63*(generation_embedding_link + generation_embedding_work) + shared_64*shared_72
-    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_64, shared_72
+    generation_stage = generation_head_link + generation_head_work + shared_63*(generation_attention_full_work + generation_embedding_link) + shared_63*(generation_embedding_link + generation_ffn_dense_work) + shared_64*(generation_embedding_link + generation_embedding_work) + shared_65*shared_73
+    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_65, shared_73
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_chain, generation_stage
     inverse_generation_time = 1/generation_time
@@ -461,116 +469,116 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_73 = dp*tp
-    devices = pp*shared_73
-    shared_74 = batch*inverse_e2el
+    shared_74 = dp*tp
+    devices = pp*shared_74
+    shared_75 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_74
+    output_throughput = osl*shared_75
     inverse_output_throughput = 1/output_throughput
-    shared_75 = isl + osl
-    total_throughput = shared_74*shared_75
-    request_throughput = shared_74
-    del shared_74
+    shared_76 = isl + osl
+    total_throughput = shared_75*shared_76
+    request_throughput = shared_75
+    del shared_75
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_76 = devices*inverse_output_throughput
+    shared_77 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_77 = 1000000*price
-    cost_per_million_tokens = shared_76*shared_77
-    cost_per_million_total_tokens = devices*e2el*shared_77/(batch*shared_75)
+    shared_78 = 1000000*price
+    cost_per_million_tokens = shared_77*shared_78
+    cost_per_million_total_tokens = devices*e2el*shared_78/(batch*shared_76)
+    del shared_78
+    energy_per_token = shared_77*tdp
     del shared_77
-    energy_per_token = shared_76*tdp
-    del shared_76
-    shared_78 = 2*shared_62
-    memory_weights = shared_11*shared_62 + shared_12*shared_78 + shared_13*shared_62 + shared_14*shared_62 + shared_24*shared_78 + shared_27*shared_62 + shared_29 + shared_4*shared_63 + shared_78*stored_attention_full_norm_weight + stored_attention_full_norm_weight
-    del shared_13, shared_14, shared_4, shared_63, shared_78
-    memory_kv_per_sequence = 1024*kv_block*shared_18*shared_62*np.ceil(shared_75/kv_block)
-    del shared_62, shared_75
+    shared_79 = 2*shared_63
+    memory_weights = shared_11*shared_63 + shared_12*shared_79 + shared_13*shared_63 + shared_14*shared_63 + shared_24*shared_79 + shared_27*shared_63 + shared_29 + shared_4*shared_64 + shared_79*stored_attention_full_norm_weight + stored_attention_full_norm_weight
+    del shared_13, shared_14, shared_4, shared_64, shared_79
+    memory_kv_per_sequence = 1024*kv_block*shared_18*shared_63*np.ceil(shared_76/kv_block)
+    del shared_63, shared_76
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_79 = shared_21*shared_30
+    shared_80 = shared_21*shared_30
     del shared_21
-    shared_80 = inverse_tp*shared_30
-    shared_81 = shared_22 + shared_80
+    shared_81 = inverse_tp*shared_30
+    shared_82 = shared_22 + shared_81
     del shared_22
-    shared_82 = 512*activation_byte
-    shared_83 = shared_25*shared_82
+    shared_83 = 512*activation_byte
+    shared_84 = shared_25*shared_83
     del shared_25
-    shared_84 = shared_82*(14*inverse_tp + 3*shared_7)
-    shared_85 = shared_15*shared_82
-    del shared_15, shared_82
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_31, shared_6), shared_79), shared_81), max_num_batched_tokens*shared_26), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_83), max_num_batched_tokens*shared_84), max_num_batched_tokens*shared_85)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_26, shared_31), shared_6), shared_79), shared_81), shared_83), shared_84), shared_85)
-    del shared_26, shared_31, shared_6, shared_79, shared_81, shared_83, shared_84, shared_85
+    shared_85 = shared_83*(14*inverse_tp + 3*shared_7)
+    shared_86 = shared_15*shared_83
+    del shared_15, shared_83
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_31, shared_6), shared_80), shared_82), max_num_batched_tokens*shared_26), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_84), max_num_batched_tokens*shared_85), max_num_batched_tokens*shared_86)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_26, shared_31), shared_6), shared_80), shared_82), shared_84), shared_85), shared_86)
+    del shared_26, shared_31, shared_6, shared_80, shared_82, shared_84, shared_85, shared_86
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_86 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_86
-    shared_87 = -memory_limit + shared_86
-    del shared_86
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_87)/memory_kv_per_sequence, -shared_87/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_87
+    shared_87 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_87
+    shared_88 = -memory_limit + shared_87
+    del shared_87
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_88)/memory_kv_per_sequence, -shared_88/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_88
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_88 = shared_46 - 1
-    shared_89 = 200704*(schedule_piece*schedule_piece)*shared_46*shared_88 + 200704*shared_48*shared_51 + 200704*shared_50*shared_53*shared_54
+    shared_89 = shared_46 - 1
+    shared_90 = 200704*(schedule_piece*schedule_piece)*shared_46*shared_89 + 200704*shared_48*shared_51 + 200704*shared_50*shared_53*shared_54
     del schedule_piece, shared_46, shared_48, shared_53, shared_54
-    prefill_model_flop_attention_core = batch*shared_89
+    prefill_model_flop_attention_core = batch*shared_90
     prefill_flop_attention_per_token = 1438646272*inverse_tp + 205520896*shared_7
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_89
-    del shared_89
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_90
+    del shared_90
     prefill_flop_ffn_per_token = 11406409728*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_head_per_sequence = shared_28
     del shared_28
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_90 = 56*shared_7
-    prefill_weight_byte_per_step = 28*shared_11 + 56*shared_12 + 56*shared_24 + 28*shared_27 + shared_29 + shared_90*stored_attention_full_k_proj_bias + shared_90*stored_attention_full_k_proj_weight + 57*stored_attention_full_norm_weight
-    del shared_11, shared_12, shared_24, shared_27, shared_29, shared_90, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
+    shared_91 = 56*shared_7
+    prefill_weight_byte_per_step = 28*shared_11 + 56*shared_12 + 56*shared_24 + 28*shared_27 + shared_29 + shared_91*stored_attention_full_k_proj_bias + shared_91*stored_attention_full_k_proj_weight + 57*stored_attention_full_norm_weight
+    del shared_11, shared_12, shared_24, shared_27, shared_29, shared_91, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
     prefill_weight_byte_per_token = shared_5
     del shared_5
-    shared_91 = 28672*shared_18
-    prefill_kv_byte_per_token = shared_91
+    shared_92 = 28672*shared_18
+    prefill_kv_byte_per_token = shared_92
     prefill_activation_byte_per_token = activation_byte*(3784704*inverse_tp + 57344*shared_7 + 1207809)
     del shared_7
-    prefill_activation_byte_per_sequence = 17921*activation_byte + shared_30 + shared_80
-    del shared_30, shared_80
+    prefill_activation_byte_per_sequence = 17921*activation_byte + shared_30 + shared_81
+    del shared_30, shared_81
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_92 = schedule_sequences*shared_51
+    shared_93 = schedule_sequences*shared_51
     del shared_51
-    shared_93 = 14336*shared_18
+    shared_94 = 14336*shared_18
     del shared_18
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_50*shared_91 + shared_88*shared_92*shared_93 + shared_91*shared_92
-    del shared_1, shared_50, shared_88, shared_92
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_50*shared_92 + shared_89*shared_93*shared_94 + shared_92*shared_93
+    del shared_1, shared_50, shared_89, shared_93
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_94 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_73*shared_94
-    weight_byte_prefill = prefill_weight_byte*shared_73
-    kv_byte_prefill = prefill_kv_byte*shared_73
-    activation_byte_prefill = prefill_activation_byte*shared_73
-    shared_95 = 57*prefill_embedding_link_scale_up_byte
+    shared_95 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_74*shared_95
+    weight_byte_prefill = prefill_weight_byte*shared_74
+    kv_byte_prefill = prefill_kv_byte*shared_74
+    activation_byte_prefill = prefill_activation_byte*shared_74
+    shared_96 = 57*prefill_embedding_link_scale_up_byte
     del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_73*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_95)
-    shared_96 = 57*prefill_embedding_link_scale_out_byte
+    scale_up_byte_prefill = shared_74*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_96)
+    shared_97 = 57*prefill_embedding_link_scale_out_byte
     del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_73*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_96)
-    shared_97 = prefill_kv_byte + prefill_weight_byte
+    scale_out_byte_prefill = shared_74*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_97)
+    shared_98 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_98 = prefill_activation_byte + shared_97
+    shared_99 = prefill_activation_byte + shared_98
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_94/shared_98
-    del shared_94
-    shared_100 = inverse_pp*inverse_prefill_time
-    del inverse_prefill_time
-    shared_99 = batch*schedule_prefill_tokens/schedule_sequences
+    arithmetic_intensity_prefill = shared_95/shared_99
+    del shared_95
+    shared_100 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    mfu_prefill = shared_100*shared_41*(1089994752*batch*inverse_peak_head + 1644167168*inverse_peak_attention*shared_99 + inverse_peak_attention_core*prefill_model_flop_attention_core + 11406409728*inverse_peak_ffn*shared_99)
-    del prefill_model_flop_attention_core, shared_41, shared_99
-    mbu_prefill = inverse_memory_bandwidth*shared_100*shared_97
-    del shared_100, shared_97
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_98, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_98
+    shared_101 = inverse_pp*inverse_prefill_time
+    del inverse_prefill_time
+    mfu_prefill = shared_101*shared_41*(1089994752*batch*inverse_peak_head + 1644167168*inverse_peak_attention*shared_100 + inverse_peak_attention_core*prefill_model_flop_attention_core + 11406409728*inverse_peak_ffn*shared_100)
+    del prefill_model_flop_attention_core, shared_100, shared_41
+    mbu_prefill = inverse_memory_bandwidth*shared_101*shared_98
+    del shared_101, shared_98
+    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_99, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_99
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -581,47 +589,47 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_67
+    decode_flop_attention = prefill_flop_attention_per_token*shared_68
     del prefill_flop_attention_per_token
-    shared_101 = 2*isl + schedule_decode_steps + 1
-    decode_flop_attention_core = 200704*inverse_tp*shared_101*shared_67
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_67
+    shared_102 = 2*isl + schedule_decode_steps + 1
+    decode_flop_attention_core = 200704*inverse_tp*shared_102*shared_68
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_68
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_67
+    decode_flop_head = prefill_flop_head_per_sequence*shared_68
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_67*(prefill_kv_byte_per_token + shared_52*shared_91 + shared_68*shared_93)
-    del prefill_kv_byte_per_token, shared_52, shared_68, shared_91, shared_93
-    decode_activation_byte = shared_67*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_68*(prefill_kv_byte_per_token + shared_52*shared_92 + shared_69*shared_94)
+    del prefill_kv_byte_per_token, shared_52, shared_69, shared_92, shared_94
+    decode_activation_byte = shared_68*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_102 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_103 = schedule_decode_rounds*shared_73
-    del shared_73
-    flop_decode = shared_102*shared_103
-    weight_byte_decode = decode_weight_byte*shared_103
-    kv_byte_decode = decode_kv_byte*shared_103
-    activation_byte_decode = decode_activation_byte*shared_103
-    shared_104 = shared_103*shared_67
-    del shared_103, shared_67
-    scale_up_byte_decode = shared_104*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_95)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_95
-    scale_out_byte_decode = shared_104*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_96)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_104, shared_96
-    shared_105 = decode_kv_byte + decode_weight_byte
+    shared_103 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_104 = schedule_decode_rounds*shared_74
+    del shared_74
+    flop_decode = shared_103*shared_104
+    weight_byte_decode = decode_weight_byte*shared_104
+    kv_byte_decode = decode_kv_byte*shared_104
+    activation_byte_decode = decode_activation_byte*shared_104
+    shared_105 = shared_104*shared_68
+    del shared_104, shared_68
+    scale_up_byte_decode = shared_105*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_96)
+    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_96
+    scale_out_byte_decode = shared_105*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_97)
+    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_105, shared_97
+    shared_106 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_106 = decode_activation_byte + shared_105
+    shared_107 = decode_activation_byte + shared_106
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_102/shared_106
-    del shared_102
-    shared_107 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_103/shared_107
+    del shared_103
+    shared_108 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = 28672*inverse_tp*schedule_decode_steps*shared_0*shared_107*(57344*inverse_peak_attention + 7*inverse_peak_attention_core*shared_101 + 397824*inverse_peak_ffn + 38016*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, inverse_tp, schedule_decode_steps, shared_0, shared_101
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_105*shared_107
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_105, shared_107
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_106, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_106
+    mfu_decode = 28672*inverse_tp*schedule_decode_steps*shared_0*shared_108*(57344*inverse_peak_attention + 7*inverse_peak_attention_core*shared_102 + 397824*inverse_peak_ffn + 38016*inverse_peak_head)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, inverse_tp, schedule_decode_steps, shared_0, shared_102
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_106*shared_108
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_106, shared_108
+    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_107, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_107
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
