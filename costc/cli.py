@@ -44,6 +44,21 @@ class PhaseName(StrEnum):
     decode = "decode"
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from costc import __version__
+
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="print the version")] = False,
+) -> None:
+    pass
+
+
 @app.command("compile")
 def compile_(
     study: Annotated[Path, typer.Argument(help="study spec, e.g. specs/deepseek_r1.yaml")],
@@ -86,6 +101,7 @@ def eval_(
     from costc import results, tables
     from costc.api import load
 
+    _one_format(as_json, as_csv)
     compiled = load(model, specs)
     given: dict[str, Any] = {
         "batch": batch,
@@ -125,7 +141,7 @@ def sweep(
     efficiency: Annotated[str, typer.Option(help="ideal, numbers up to 1, or profiles")] = "uniform",
     degree: Degree = None,
     sort: Annotated[str | None, typer.Option(help="column to sort by")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="show points that do not fit, too")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="show points that do not fit, too (JSON and CSV hold them always)")] = False,
     as_json: Json = False,
     as_csv: Csv = False,
     specs: Beside = None,
@@ -134,9 +150,10 @@ def sweep(
     from costc import tables
     from costc.api import load
 
+    _one_format(as_json, as_csv)
     compiled = load(model, specs)
     columns: dict[str, Any] = {"hardware": _words(hardware), "efficiency": _words(efficiency)}
-    columns["quantization"] = _words(quantization) if quantization else [compiled.model.quantization]
+    columns["quantization"] = [compiled.model.quantization] if quantization is None else _words(quantization)
     for name, text in {"batch": batch, "isl": isl, "osl": osl, "tp": tp, "pp": pp, "ep": ep, "dp": dp}.items():
         columns[name] = _numbers(name, text)
     columns |= {name: _numbers(name, text) for name, text in _degrees(degree).items()}
@@ -158,6 +175,7 @@ def formulas(
     from costc import tables
     from costc.api import load
 
+    _one_format(as_json, as_csv)
     tables.print_formula(load(model, specs), name, general, latex, as_json, as_csv)
 
 
@@ -179,6 +197,7 @@ def list_(kind: Annotated[Kind, typer.Argument()], as_json: Json = False, as_csv
     from costc import tables
     from costc.api import listing
 
+    _one_format(as_json, as_csv)
     tables.print_rows(listing(kind.value, specs), as_json, as_csv)
 
 
@@ -200,10 +219,17 @@ def _progress() -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
+def _one_format(as_json: bool, as_csv: bool) -> None:
+    if as_json and as_csv:
+        raise CostcError("--json and --csv exclude each other")
+
+
 def _degrees(given: list[str] | None) -> dict[str, str]:
     """NAME=N pairs."""
     pairs = [text.partition("=") for text in given or []]
     for name, equals, value in pairs:
+        if name in ("tp", "pp", "ep", "dp"):
+            raise CostcError(f"--degree is for other parallelisms; use --{name} {value}")
         if not (name and equals and value):
             raise CostcError(f"--degree takes NAME=N, not {name + equals + value!r}")
     return {name: value for name, _, value in pairs}
@@ -227,6 +253,10 @@ def main() -> int:
     except CostcError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()
+            return 0
+        print(f"error: {error.filename}: {error.strerror}" if error.filename else f"error: {error}", file=sys.stderr)
+        return 2
     return 0

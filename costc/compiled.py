@@ -44,6 +44,8 @@ from costc.spec.profiles import efficiency_profile
 if TYPE_CHECKING:
     import pandas as pd
 
+#: whole numbers beyond this are not exact as float64
+LARGEST = 2**53
 PHASES = ("prefill", "decode")
 WORKLOAD = ("batch", "isl", "osl", "microbatches", "max_num_batched_tokens")
 #: the point that the guide evaluates, where a call says nothing
@@ -152,10 +154,10 @@ class CostModel:
             expr = self._formulas[name].expr
             return expr.xreplace(self.bindings) if bound else expr
         steps = {o.name: o.step for o in self.program.outputs}
-        name = name if name in steps else name.replace(".", "_")
-        if name not in steps:
+        step = steps.get(name) or steps.get(name.replace(".", "_"))
+        if step is None:
             raise CostcError(not_among("formula", name, self.formulas()))
-        return self.program.expand(self.program.step(steps[name]).expr)
+        return self.program.expand(self.program.step(step).expr)
 
     # ---- evaluation
 
@@ -180,7 +182,7 @@ class CostModel:
 
     def scheme(self, quantization: str | Quantization | None, kv_cache_dtype: str | None = None) -> Quantization:
         """The quantization of that name (default: as published), with the cache's format changed where asked."""
-        named = quantization or self.model.quantization
+        named = self.model.quantization if quantization is None else quantization
         scheme = named if isinstance(named, Quantization) else self.catalog.quantization(named)
         return replace(scheme, kv_cache=dtype(kv_cache_dtype).name) if kv_cache_dtype else scheme
 
@@ -190,6 +192,8 @@ class CostModel:
             number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
             if not number or value != int(value) or value < 1:
                 raise DegreeError(f"{name} must be a whole number of at least 1, not {value!r}")
+            if value > LARGEST:
+                raise DegreeError(f"{name} {value} is more than 2**53, beyond which whole numbers are not exact")
         degrees = {name: int(value) for name, value in point.items()}
         for constraint in self.lowered["prefill"].graph.constraints:
             if message := violation(constraint, self.bindings, degrees):
@@ -205,6 +209,11 @@ class CostModel:
         inputs = self.values(hardware, quantization, **platform)
         plan = self._plan(given, inputs)
         self.check(plan)
+        devices = int(mesh().devices.xreplace({s.degree: sp.Integer(int(plan[s.name])) for s in STRATEGIES.values()}))
+        if devices > inputs["domain"] and not inputs["scale_out_links"]:
+            raise DegreeError(
+                f"{devices} devices are more than the domain of {inputs['domain']:g}, and there is no scale-out link"
+            )
         found = self.evaluator({**inputs, **plan})
         return {name: None if math.isnan(float(v)) else float(v) for name, v in found.items()}
 

@@ -123,6 +123,10 @@ def peak(module: str) -> sp.Symbol:
 memory_bandwidth = define("memory_bandwidth", r"\beta_{\mathrm{m}}", "B/s", "memory bandwidth of a device")
 memory_byte = define("memory_byte", r"C", "B", "memory of a device")
 scale_up_bandwidth = define("scale_up_bandwidth", r"\beta_{\mathrm{u}}", "B/s", "scale-up link, per direction and device")
+scale_up_peer_bandwidth = define(
+    "scale_up_peer_bandwidth", r"\beta_{\mathrm{p}}", "B/s", "scale-up link to one peer, per direction"
+)
+scale_out_links = _count("scale_out_links", "n_{\\mathrm{o}}", "1 where the device has a scale-out link, else 0", positive=False)
 scale_out_bandwidth = define("scale_out_bandwidth", r"\beta_{\mathrm{o}}", "B/s", "scale-out link, per direction and device")
 domain = _count("domain", "D", "devices in a scale-up domain")
 tdp = define("tdp", r"\Pi", "W", "thermal design power of a device")

@@ -57,13 +57,15 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def print_rows(rows: list[dict[str, Any]], as_json: bool, as_csv: bool, title: str = "") -> None:
-    """Print rows of equal keys."""
+def print_rows(
+    rows: list[dict[str, Any]], as_json: bool, as_csv: bool, title: str = "", columns: list[str] | None = None
+) -> None:
+    """Print rows of equal keys; `columns` names them where there may be no row."""
     if as_json:
         print_json(rows)
     elif as_csv:
         buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]) if rows else columns or [], lineterminator="\n")
         writer.writeheader()
         writer.writerows({k: "" if v is None else v for k, v in clean(row).items()} for row in rows)
         print(buffer.getvalue(), end="")
@@ -150,9 +152,10 @@ def print_sweep(frame: pd.DataFrame, invalid: int, sort: str | None, everything:
     rows = records(shown if machine else shown[_columns(shown)])
     for row in rows:
         row["fits"] = bool(row["fits"])
-    print_rows(rows, as_json, as_csv)
+    if rows or machine:
+        print_rows(rows, as_json, as_csv, columns=list(frame.columns))
     if invalid:
-        print(f"{invalid} points have a degree that the model cannot take, and were left out", file=sys.stderr)
+        print(f"{invalid} points have a size or degree that the model cannot take, and were left out", file=sys.stderr)
     if unfit and not machine:
         print(f"{unfit} points do not fit in memory" + ("" if everything else "; --all shows them"), file=sys.stderr)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from costc import units
+from costc.ir.types import ONE
 from costc.symbols import VARS
 
 #: resource -> unit. FLOP counts are products of extents, so only byte rows can be checked by dimension
@@ -29,7 +30,10 @@ LINKS = ("scale_up_byte", "scale_out_byte")
 
 @dataclass(frozen=True)
 class CostRow:
-    """An amount of a resource that one pass of a kernel uses on one device, and in how many layers."""
+    """An amount of a resource that one pass of a kernel uses on one device, and in how many layers.
+
+    `peers`: for bytes on a link, how many peers the device sends to at once.
+    """
 
     section: str
     group: str
@@ -40,6 +44,7 @@ class CostRow:
     amount: sp.Expr
     layers: sp.Expr
     stage_layers: sp.Expr
+    peers: sp.Expr = ONE
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,10 @@ def _kernel(section: Section, ops: tuple[Op, ...], phase: str) -> Iterator[CostR
         found.append(("launches", ops[0].module, ONE))
         found += [(r, m, a) for r, m, a in _moved(section, ops) if a != 0]
     group, name = _group(section, ops), _kernel_name(ops)
+    peers = {f"{link.name}_byte": link.peers for link in ops[0].link}
     for resource, module, amount in found:
-        yield CostRow(section.name, group, name, phase, resource, module, amount, section.layers, section.stage_layers)
+        at = (section.layers, section.stage_layers, peers.get(resource, ONE))
+        yield CostRow(section.name, group, name, phase, resource, module, amount, *at)
 
 
 def _group(section: Section, ops: tuple[Op, ...]) -> str:

@@ -10,7 +10,10 @@ from costc.facts import Fact, Source
 
 @dataclass(frozen=True)
 class Hardware:
-    """A device. `peak`: dense FLOP/s by matrix-unit format; links per direction and device."""
+    """A device. `peak`: dense FLOP/s by matrix-unit format; links per direction and device.
+
+    `scale_up_peer`: to one peer, where links lead to single peers (a mesh or torus); None behind a switch.
+    """
 
     name: str
     title: str
@@ -19,6 +22,7 @@ class Hardware:
     memory_bandwidth: Fact
     peak: Mapping[str, Fact]
     scale_up: Fact
+    scale_up_peer: Fact | None
     scale_up_link: str
     domain: Fact
     scale_out: Fact | None
@@ -33,6 +37,7 @@ class Hardware:
             "memory": self.memory,
             "memory_bandwidth": self.memory_bandwidth,
             "scale_up": self.scale_up,
+            "scale_up_peer": self.scale_up_peer,
             "domain": self.domain,
             "scale_out": self.scale_out,
             "tdp": self.tdp,

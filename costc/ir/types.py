@@ -141,11 +141,15 @@ class Op:
 
 @dataclass(frozen=True)
 class Link:
-    """What one device sends over a class of link: bytes, and hops that follow one another."""
+    """What one device sends over a class of link: bytes, hops that follow one another, and to how many peers at a time.
+
+    In a full mesh a device has a link of its own to each peer; a small group cannot use them all.
+    """
 
     name: str
     byte: sp.Expr
     hops: sp.Expr
+    peers: sp.Expr = ONE
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,20 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.ir.types import Link
-from costc.minmax import Min
+from costc.minmax import Max, Min
 from costc.place.mesh import Group
 
 
 def all_reduce(byte: sp.Expr, group: Group) -> tuple[Link, ...]:
     """Sum an operand of `byte` bytes over the group; each device ends with the whole sum."""
-    return tuple(Link(k.name, 2 * k.byte, 2 * k.hops) for k in all_gather(byte, group))
+    return tuple(Link(k.name, 2 * k.byte, 2 * k.hops, k.peers) for k in all_gather(byte, group))
 
 
 def all_gather(byte: sp.Expr, group: Group) -> tuple[Link, ...]:
     """Each device ends with all of an operand of `byte` bytes in total, of which it held an equal share."""
     inside, domains = group.inside, group.domains
     return (
-        Link("scale_up", byte * (inside - 1) / inside, inside - 1),
+        Link("scale_up", byte * (inside - 1) / inside, inside - 1, _peers(inside)),
         Link("scale_out", byte * (domains - 1) / (domains * inside), domains - 1),
     )
 
@@ -32,7 +32,7 @@ def all_to_all(byte: sp.Expr, group: Group, copies: sp.Expr) -> tuple[Link, ...]
     """Each device sends each other member its part of `byte` bytes, times the fraction `copies` that is needed there."""
     inside = group.inside
     return (
-        Link("scale_up", byte * copies * (inside - 1), Min(1, inside - 1)),
+        Link("scale_up", byte * copies * (inside - 1), Min(1, inside - 1), _peers(inside)),
         Link("scale_out", byte * copies * (group.size - inside), Min(1, group.size - inside)),
     )
 
@@ -42,6 +42,11 @@ def send(byte: sp.Expr, group: Group) -> tuple[Link, ...]:
     crossings = group.domains - 1
     within = group.size - 1 - crossings
     return (Link("scale_up", byte * within, within), Link("scale_out", byte * crossings, crossings))
+
+
+def _peers(inside: sp.Expr) -> sp.Expr:
+    """Members that a device can send to at once within the domain; 1 where it is alone, as nothing is sent then."""
+    return Max(1, inside - 1)
 
 
 def needed_copies(ranks: sp.Expr, fanout: sp.Expr) -> sp.Expr:

@@ -19,7 +19,7 @@ REASONS = {
     "ttft": "TTFT",
     "tpot": "TPOT",
     "both": "no batch meets TTFT and TPOT together",
-    "untimed": "no compute format",
+    "untimed": "no valid plan",
 }
 
 
@@ -71,33 +71,59 @@ def wins(study: Study, found: Chosen, choice: Choice, cells: dict[tuple[int, int
             "No device that meets the limits has a known price: deployments are ranked by the number of devices, "
             "then by tokens per device."
         )
-    others = [x for (h, q), x in cells.items() if x and h != best.hardware and study.quantization[q].name in study.keeps_quality]
-    if others:
-        nearest = min(others, key=lambda x: (worth(choice, x), x.hardware, x.scheme))
-        ratio = worth(choice, nearest) / worth(choice, best)
-        what = "costs per token" if choice.priced else "needs"
-        said.append(
-            f"The next best device, {study.hardware[nearest.hardware].title} ({study.quantization[nearest.scheme].name}), "
-            f"{what} {w.number(ratio)} times as {'much' if choice.priced else 'many devices'}."
-        )
-    schemes = [
-        x
-        for (h, q), x in cells.items()
-        if x and h == best.hardware and q != best.scheme and study.quantization[q].name in study.keeps_quality
-    ]
-    if schemes:
-        nearest = min(schemes, key=lambda x: (worth(choice, x), x.scheme))
-        said.append(
-            f"On the same device the next best scheme, {study.quantization[nearest.scheme].name}, takes "
-            f"{w.number(worth(choice, nearest) / worth(choice, best))} times as much."
-        )
+    kept = {(h, q): x for (h, q), x in cells.items() if x and math.isfinite(worth(choice, x)) and _keeps(study, q)}
+    said += _against_devices(study, choice, [x for (h, _), x in kept.items() if h != best.hardware])
+    said += _against_schemes(study, choice, [x for (h, q), x in kept.items() if h == best.hardware and q != best.scheme])
     bolder = choice.any_scheme
-    if bolder and bolder.scheme != best.scheme and worth(choice, bolder) < worth(choice, best):
+    if bolder and bolder.scheme != best.scheme and worth(choice, bolder) < worth(choice, best) * (1 - c.NO_DIFFERENCE):
         said.append(
             f"Cheaper still would be {headline(study, bolder)} at {w.dollars(bolder['cost_per_million_tokens'])}; "
             f"it is not recommended, as no benchmark score of the model in {study.quantization[bolder.scheme].name} is cited."
         )
     return said + _against_scales(study, found, choice)
+
+
+def _keeps(study: Study, scheme: int) -> bool:
+    return study.quantization[scheme].name in study.keeps_quality
+
+
+#: a lead below this is within what the model and its prices can tell apart
+CLOSE = 1.1
+
+
+def _against_devices(study: Study, choice: Choice, others: list[Candidate]) -> list[str]:
+    """The next best device, and the price at which it would win."""
+    best = choice.chosen
+    if best is None or not others:
+        return []
+    nearest = min(others, key=lambda x: (worth(choice, x), x.hardware, x.scheme))
+    ratio = worth(choice, nearest) / worth(choice, best)
+    device = study.hardware[nearest.hardware]
+    name = f"{device.title} ({study.quantization[nearest.scheme].name})"
+    if not choice.priced or device.price is None:
+        return [f"The next best device, {name}, needs {w.number(ratio)} times as many devices."]
+    hourly = device.price.value * 3600
+    said = [
+        f"The next best device, {name}, costs {w.number(ratio)} times as much per token; it would win at less than "
+        f"{w.dollars(hourly / ratio)} an hour instead of {w.dollars(hourly)}."
+    ]
+    if ratio < CLOSE:
+        said.append("That lead is within what these estimates and list prices can tell apart: treat the two as equal.")
+    return said
+
+
+def _against_schemes(study: Study, choice: Choice, others: list[Candidate]) -> list[str]:
+    """The next scheme on the same device that differs at all."""
+    best = choice.chosen
+    unlike = [x for x in others if best and worth(choice, x) > worth(choice, best) * (1 + 5 * c.NO_DIFFERENCE)]
+    if best is None or not unlike:
+        return []
+    nearest = min(unlike, key=lambda x: (worth(choice, x), x.scheme))
+    ratio = worth(choice, nearest) / worth(choice, best)
+    return [
+        f"On the same device the next scheme that differs, {study.quantization[nearest.scheme].name}, costs "
+        f"{w.number(ratio)} times as much."
+    ]
 
 
 def worth(choice: Choice, x: Candidate) -> float:
@@ -173,7 +199,7 @@ def missed(scenario: Scenario, x: Candidate) -> list[str]:
 def why(study: Study, short: c.Shortfall) -> str:
     """Why a model scale has no deployment, and what the nearest lacks."""
     if short.candidate is None:
-        return "no device computes in any of the formats"
+        return "no plan is valid: its degrees divide neither heads nor experts, or no device computes in any of the formats"
     at = headline(study, short.candidate)
     if short.reason == "memory":
         return (
@@ -192,7 +218,7 @@ def rejected(short: c.Shortfall) -> str:
             else ""
         )
     if short.candidate is None:
-        return "computes in none of the formats"
+        return "no valid plan, or computes in none of the formats"
     return f"{REASONS[short.reason]}: {w.second(short.nearest)} at best, limit {w.second(short.limit)}"
 
 

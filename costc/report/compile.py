@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from costc.emit import TARGETS, Artifact, mangle
+from costc.errors import CostcError
 from costc.report.argue import Chosen
 from costc.report.context import context
 from costc.report.figures import figures
@@ -42,8 +44,7 @@ def compile_study(path: Path, out: Path, check: bool, model_class: Any, say: Say
         stale += sorted(str(p.relative_to(out)) for p in _left_over(found, out, files))
         lines = tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",)
         return Outcome(lines, int(bool(stale)))
-    for name, text in files.items():
-        _write(out / name, text)
+    _write({out / name: text for name, text in files.items()})
     for left in _left_over(found, out, files):
         left.unlink()
         if not any(left.parent.iterdir()):
@@ -94,12 +95,33 @@ def _same(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
 
 
-def _write(path: Path, text: str) -> None:
-    """Write beside the file, then rename: nobody sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(text.encode())
-    part.replace(path)
+def _write(files: dict[Path, str]) -> None:
+    """Write all files beside their places, then rename all: on a failure nothing has changed.
+
+    Raises:
+        CostcError: a file cannot be written.
+    """
+    parts = {path: path.with_name(f".{path.name}.part") for path in files}
+    made: list[Path] = []
+    try:
+        for path, part in parts.items():
+            if path.is_dir():
+                raise CostcError(f"{path}: is a folder; a file is to be written there")
+            made += [folder for folder in path.parents if not folder.exists()]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part.write_bytes(files[path].encode())
+    except (OSError, CostcError) as error:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink()
+        for folder in sorted(set(made), key=lambda f: -len(f.parts)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if isinstance(error, CostcError):
+            raise
+        raise CostcError(f"{error.filename or path}: {error.strerror or error}; nothing was written") from None
+    for path, part in parts.items():
+        part.replace(path)
 
 
 def _left_over(found: Study, out: Path, files: dict[str, str]) -> Iterator[Path]:
@@ -143,4 +165,4 @@ def _unchanged(path: Path, out: Path) -> Outcome | None:
 def _remember(path: Path, out: Path, found: Study, files: dict[str, str], lines: tuple[str, ...], code: int) -> None:
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     known = {"state": _state(path), "files": digests, "unmet": list(lines[1:]), "code": code}
-    _write(_cache(path, out), json.dumps(known))
+    _write({_cache(path, out): json.dumps(known)})

@@ -9,7 +9,7 @@ import numpy as np
 from costc.report import argue as a
 from costc.report import words as w
 from costc.report.argue import Chosen, Row
-from costc.report.facts import assumptions, platforms
+from costc.report.facts import assumptions, fallback_table, platforms
 from costc.search import choose as c
 from costc.search.choose import Candidate, Choice
 from costc.search.grid import Grid
@@ -120,7 +120,8 @@ def _hardware(study: Study, scenario: Scenario, choice: Choice, cells: dict[tupl
                 }
             )
             continue
-        x = min(found, key=lambda x: (a.worth(choice, x), float(f"{-x['throughput_per_device']:.6g}"), x.scheme))
+        ranked = min(found, key=lambda x: (a.worth(choice, x), float(f"{-x['throughput_per_device']:.6g}"), x.scheme))
+        x = best if h == best.hardware else ranked
         worth = a.worth(choice, x)
         verdict = (
             "**recommended**"
@@ -159,7 +160,7 @@ def _matrix(study: Study, scenario: Scenario, choice: Choice, cells: dict[tuple[
             if x is None:
                 short = c.shortfall(choice, scenario, (grid.hardware == h) & (grid.scheme == q))
                 row["cells"].append(
-                    {"memory": "memory", "ttft": "TTFT", "tpot": "TPOT", "both": "SLO", "untimed": "no format"}[short.reason]
+                    {"memory": "memory", "ttft": "TTFT", "tpot": "TPOT", "both": "SLO", "untimed": "-"}[short.reason]
                 )
             else:
                 cost = x["cost_per_million_tokens"]
@@ -188,9 +189,7 @@ def context(study: Study, found: list[Chosen], parameters: dict[str, int], diges
             for m in study.models
         ],
         "schemes": [{"name": s.name, "title": s.title, "source": str(s.source), "note": s.note} for s in study.quantization],
-        "fallbacks": sorted(
-            {line for m in study.models for s in study.quantization for d in study.hardware for line in fallbacks(m.model, s, d)}
-        ),
+        "fallbacks": fallback_table(study),
         "platforms": platforms(study),
         "assumptions": assumptions(study),
         "notes": study.notes,

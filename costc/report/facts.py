@@ -7,6 +7,7 @@ from typing import Any
 from costc.facts import Fact
 from costc.report import words as w
 from costc.spec.study import Study
+from costc.spec.values import computing
 
 Row = dict[str, Any]
 
@@ -37,6 +38,23 @@ def assumptions(study: Study) -> list[Row]:
     ]
 
 
+def fallback_table(study: Study) -> list[Row]:
+    """For each device, the formats of the study's schemes that it lacks, and what stands in."""
+    rows = []
+    for device in study.hardware:
+        pairs = {
+            (c.asked, c.used)
+            for m in study.models
+            for s in study.quantization
+            for c in computing(m.model, s, device)
+            if c.asked != c.used
+        }
+        if pairs:
+            said = sorted(f"{asked} in {used}" if used else f"{asked} not at all" for asked, used in pairs)
+            rows.append({"hardware": device.title, "computes": "; ".join(said)})
+    return rows
+
+
 def quantity(f: Fact) -> str:
     """A fact's value in the unit people use."""
     scale = {
@@ -47,6 +65,8 @@ def quantity(f: Fact) -> str:
         "W": (1, "W"),
         "1": (1, ""),
     }
+    if f.unit == "B" and f.value < 1e6:
+        return f"{w.number(f.value)} B"
     if f.unit == "s":
         return f"{w.number(f.value * 1e6)} us" if f.value < 1e-3 else w.second(f.value)
     factor, unit = scale[f.unit]

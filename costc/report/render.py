@@ -15,6 +15,7 @@ def render(context: dict[str, Any], figures: str, command_path: str) -> str:
     )
     environment.filters["anchor"] = lambda text: re.sub(r"[^a-z0-9 -]", "", text.lower()).replace(" ", "-")
     environment.filters["thousands"] = lambda n: f"{n:,}"
+    environment.filters["count"] = lambda things, name: f"{len(things)} {name}{'' if len(things) == 1 else 's'}"
     study = context["study"]
     schemes = [{**s, "label": s["name"] if s["name"] in study.keeps_quality else f"({s['name']})"} for s in context["schemes"]]
     efficiency = " / ".join(

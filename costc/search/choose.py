@@ -54,7 +54,7 @@ def masks(grid: Grid, scenario: Scenario) -> Masks:
     """Compare a grid with a scenario's limits. A point that cannot be timed (no compute format) is not valid."""
     out = grid.outputs
     return Masks(
-        np.isfinite(out["ttft"]), out["fits"] == 1, out["ttft"] <= scenario.ttft.value, out["tpot"] <= scenario.tpot.value
+        np.isfinite(out["ttft"]), out["fits"] == 1, out["ttft"] <= scenario.ttft.value, ~(out["tpot"] > scenario.tpot.value)
     )
 
 

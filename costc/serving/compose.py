@@ -10,6 +10,7 @@ from costc import symbols as S
 from costc.count.rows import CostTable
 from costc.ir.reach import Reach
 from costc.ir.types import Graph
+from costc.minmax import Max
 from costc.place.mesh import Mesh
 from costc.program import Program, Steps, verify
 from costc.serving import metrics, totals
@@ -58,12 +59,17 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
         metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)
         if detail:
             operators(phase, lowered.table, time, run, bindings, out)
-    valid = tuple(c.expr.xreplace(bindings) for c in before.graph.constraints)
+    valid = (*(c.expr.xreplace(bindings) for c in before.graph.constraints), _unlinked(mesh))
     known = {s.symbol for s in steps.steps}
     free = {s for step in steps.steps for s in step.expr.free_symbols} - known
     return verify(
         Program(name, ordered(free | {v for e in valid for v in e.free_symbols}), tuple(steps.steps), tuple(out.found), valid)
     )
+
+
+def _unlinked(mesh: Mesh) -> sp.Expr:
+    """Devices beyond the domain of a device without a scale-out link: must be 0."""
+    return (1 - S.scale_out_links) * Max(0, mesh.devices - S.domain)
 
 
 def reaches_of(graph: Graph) -> tuple[Reach, ...]:

@@ -100,7 +100,7 @@ def work(phase: str, time: Phase, done: Work, mesh: Mesh, out: Outputs) -> None:
     flop = sp.Add(*done.flop.values())
     moved = sp.Add(*(done.byte[r] for r in MEMORY))
     everywhere = done.rounds * mesh.ranks
-    out.add(f"flop_{phase}", flop * everywhere, "FLOP", f"matrix FLOP of {phase}, all devices")
+    out.add(f"flop_{phase}", flop * everywhere, "FLOP", f"matrix FLOP of {phase}, all devices, each rank as full as the fullest")
     for resource in (*MEMORY, *LINKS):
         meaning = f"{resource.replace('_', ' ')}s of {phase}, all devices"
         out.add(f"{resource}_{phase}", done.byte[resource] * everywhere, "B", meaning)
@@ -116,11 +116,15 @@ def work(phase: str, time: Phase, done: Work, mesh: Mesh, out: Outputs) -> None:
 
 
 def _bound(phase: str, time: Phase, done: Work, moved: sp.Expr, out: Outputs) -> None:
+    """What would save the most time if it were free: of the kernels, what the other resource alone would not take."""
     let = out.steps.let
-    compute = sp.Add(*(f * second_per_flop(m, out.steps) for m, f in done.flop.items()))
+    flops = (f * second_per_flop(m, out.steps) for m, f in done.flop.items())
+    compute = let(f"{phase}.compute", sp.Add(*flops), "s", "matrix units alone")
+    memory = let(f"{phase}.memory", moved * second_per_byte(out.steps), "s", "memory alone")
+    kernels = time.chain - time.groups["communication"] - time.groups["launch"]
     needs = {
-        "compute": let(f"{phase}.compute", compute, "s", "matrix units alone"),
-        "memory": let(f"{phase}.memory", moved * second_per_byte(out.steps), "s", "memory alone"),
+        "compute": kernels - memory,
+        "memory": kernels - compute,
         "communication": time.groups["communication"],
         "launch": time.groups["launch"],
     }
@@ -129,5 +133,5 @@ def _bound(phase: str, time: Phase, done: Work, moved: sp.Expr, out: Outputs) ->
         f"bound_{phase}",
         longest,
         "1",
-        f"what alone would take longest in {phase}: {', '.join(f'{i} {b}' for i, b in enumerate(BOUNDS))}",
+        f"what would save most time in {phase} if it were free: {', '.join(f'{i} {b}' for i, b in enumerate(BOUNDS))}",
     )

@@ -6,6 +6,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.count.rows import LINKS, MEMORY, CostTable
+from costc.latency import links
 from costc.latency.roofline import second_per_byte
 from costc.serving.metrics import Outputs
 from costc.serving.phases import Phase
@@ -50,13 +51,10 @@ def operators(phase: str, table: CostTable, time: Phase, run: Run, bindings: Bin
 
 def _link_time(own: CostTable, run: Run, bindings: Bindings, where: str, out: Outputs) -> sp.Expr:
     """Hops of every step, and bytes."""
-    rates = {
-        "scale_up": (S.scale_up_latency, S.scale_up_bandwidth),
-        "scale_out": (S.scale_out_latency, S.scale_out_bandwidth),
-    }
     found = sp.Integer(0)
-    for link, (latency, bandwidth) in rates.items():
-        hops = own.where(resource=f"{link}_hops").total().xreplace(bindings) * run.head[0]
-        byte = over_run(own.where(resource=f"{link}_byte").total().xreplace(bindings), run, f"{where}.{link}_byte", out.steps)
-        found += hops * latency + byte / (bandwidth * S.link_efficiency)
+    for link, latency in links.LATENCY.items():
+        found += own.where(resource=f"{link}_hops").total().xreplace(bindings) * run.head[0] * latency
+        for peers, rows in links.by_peers(own, link):
+            byte = over_run(rows.total().xreplace(bindings), run, f"{where}.{link}_byte", out.steps)
+            found += byte * links.second_per_byte(link, peers, out.steps)
     return found

@@ -10,11 +10,11 @@ import sympy as sp
 from costc import symbols as S
 from costc.count.rows import CostTable
 from costc.ir.reach import Reach
+from costc.latency import links
 from costc.latency.roofline import DP, TOKENS, Kernel, kernels
 from costc.program import Steps
 
 Bindings = Mapping[sp.Symbol, sp.Expr]
-LINKS = ("scale_up", "scale_out")
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,14 @@ def _section(name: str, rows: CostTable, own: tuple[Kernel, ...], bindings: Bind
 
 
 def _links(rows: CostTable, bindings: Bindings, where: str, steps: Steps) -> tuple[sp.Expr, sp.Expr]:
-    latency = {"scale_up": S.scale_up_latency, "scale_out": S.scale_out_latency}
-    bandwidth = {"scale_up": S.scale_up_bandwidth, "scale_out": S.scale_out_bandwidth}
     hops = per_token = sp.Integer(0)
     local = {S.batch: DP * TOKENS, S.seq: sp.Integer(1)}
-    for link in LINKS:
-        byte = rows.where(resource=f"{link}_byte").total("once").xreplace(bindings).xreplace(local)
-        if byte != 0:
-            each = steps.let(f"{where}.link.{link}_byte", sp.diff(byte, TOKENS), "B", f"sent on the {link} link, for each token")
-            rate = 1 / (bandwidth[link] * S.link_efficiency)
-            per_token += each * steps.let(f"rates.second_per_byte.{link}", rate, "s/B", f"time of one byte on the {link} link")
-            hops += rows.where(resource=f"{link}_hops").total("once").xreplace(bindings) * latency[link]
+    for link, latency in links.LATENCY.items():
+        for place, (peers, own) in enumerate(links.by_peers(rows, link)):
+            byte = sp.diff(own.total("once").xreplace(bindings).xreplace(local), TOKENS)
+            each = steps.let(f"{where}.link.{link}_byte.{place}", byte, "B", f"sent on the {link} link, for each token")
+            per_token += each * links.second_per_byte(link, peers, steps)
+        hops += rows.where(resource=f"{link}_hops").total("once").xreplace(bindings) * latency
     if per_token == 0:
         return hops, per_token
     return (

@@ -47,6 +47,10 @@ class Catalog:
     beside: Path | None = None
     notes: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.beside is not None and not self.beside.is_dir():
+            raise CostcError(f"{self.beside}: not a folder with specs")
+
     def roots(self) -> list[Path]:
         roots = [self.beside] if self.beside and self.beside.resolve() != shipped().resolve() else []
         return [*roots, shipped()]

@@ -16,10 +16,11 @@ from costc.symbols import MODULES
 
 
 class ScaleUpSpec(Strict):
-    """The link inside a scale-up domain, and the devices of one."""
+    """The link inside a scale-up domain, and the devices of one; `peer`: to one peer, in a mesh or torus."""
 
     link: str
     bandwidth: FactSpec
+    peer: FactSpec | None = None
     domain: FactSpec
 
 
@@ -73,6 +74,7 @@ def hardware_from(document: Document, data: object, path: KeyPath) -> tuple[Hard
         of(("memory_bandwidth",), spec.memory_bandwidth, "B/s"),
         {n: of(("peak", n), f, "FLOP/s") for n, f in spec.peak.items()},
         of(("scale_up", "bandwidth"), spec.scale_up.bandwidth, "B/s"),
+        of(("scale_up", "peer"), spec.scale_up.peer, "B/s") if spec.scale_up.peer else None,
         spec.scale_up.link,
         domain,
         of(("scale_out", "bandwidth"), spec.scale_out.bandwidth, "B/s") if spec.scale_out else None,

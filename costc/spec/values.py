@@ -16,8 +16,8 @@ from costc.symbols import COMPUTE_MODULES, MODULES
 Values = dict[str, float]
 #: a block that spans the whole extent: larger than any, so that one block covers it
 WHOLE = 1e18
-#: bytes per second of a scale-out link that does not exist: what would cross it never arrives
-NO_LINK = 1e-30
+#: bytes per second that stand for a scale-out link where there is none; such plans are invalid
+NO_LINK = 1.0
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,8 @@ def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
         "memory_bandwidth": device.memory_bandwidth.value,
         "memory_byte": device.memory.value,
         "scale_up_bandwidth": device.scale_up.value,
+        "scale_up_peer_bandwidth": (device.scale_up_peer or device.scale_up).value,
+        "scale_out_links": float(device.scale_out is not None),
         "scale_out_bandwidth": device.scale_out.value if device.scale_out else NO_LINK,
         "domain": device.domain.value,
         "tdp": device.tdp.value if device.tdp else math.nan,

@@ -179,6 +179,7 @@ def test_a_path_is_taken_from_beside_the_study_then_from_here(
     assert Catalog(beside).hardware(str(beside / "hardware" / "mine.yaml")).name == "mine"
     monkeypatch.chdir(beside / "hardware")
     assert Catalog().hardware("mine.yaml").name == "mine"
+    (tmp_path / "elsewhere").mkdir()
     assert Catalog(tmp_path / "elsewhere").hardware(f".{os.sep}mine.yaml").name == "mine"
 
 

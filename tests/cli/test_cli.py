@@ -65,7 +65,7 @@ def test_list_models_gives_parameters() -> None:
 def test_sweep_counts_what_it_leaves_out() -> None:
     found = costc("sweep", "llama-3.1-8b", "--hardware", "h100-sxm,a100-80gb", "--tp", "1,2,3", "--batch", "1,8", "--json")
     assert len(json.loads(found.stdout)) == 8
-    assert "4 points have a degree that the model cannot take" in found.stderr
+    assert "4 points have a size or degree that the model cannot take" in found.stderr
 
 
 def test_formula_with_symbols() -> None:
@@ -160,3 +160,20 @@ def test_generated_module_stands_alone() -> None:
     found = module.evaluate(**inputs | {"batch": np.array([1, 2, 3]), "isl": 4, "osl": 5})
     assert found["ttft"].shape == (3,)
     assert np.all(np.isfinite(found["ttft"]))
+
+
+@pytest.mark.parametrize("blocked", ["reports", "reports/deepseek_r1.md"])
+def test_an_unwritable_place_is_one_message_and_changes_nothing(tmp_path: Path, blocked: str) -> None:
+    study = (ROOT / "specs/deepseek_r1.yaml").read_text().replace(MODELS, "models: [deepseek-r1-distill-qwen-7b]")
+    (tmp_path / "study.yaml").write_text(study)
+    place = tmp_path / "out" / blocked
+    if blocked == "reports":
+        place.parent.mkdir()
+        place.write_text("in the way")
+    else:
+        place.mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    found = costc("compile", "study.yaml", "--out", "out", cwd=tmp_path)
+    assert found.returncode == 2
+    assert "Traceback" not in found.stderr
+    assert sorted(tmp_path.rglob("*")) == before

@@ -21,7 +21,7 @@ PLANS = {
     "mixtral-8x7b": ((1, 1, 1, 1), (8, 1, 1, 1), (2, 2, 2, 4), (1, 1, 8, 8), (4, 5, 1, 2)),
 }
 RATES = (
-    "memory_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth", "compute_efficiency", "memory_efficiency", "link_efficiency",
+    "memory_bandwidth", "scale_up_bandwidth", "scale_up_peer_bandwidth", "scale_out_bandwidth", "compute_efficiency", "memory_efficiency", "link_efficiency",
 )  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def random_platform(name: str, rng: random.Random) -> dict[str, float]:
     """A platform whose rates are far apart at random, so that rooflines cross in all places."""
     values = dict(platform(name))
     for key in values:
-        if key.startswith("peak_") or key in ("memory_bandwidth", "scale_up_bandwidth", "scale_out_bandwidth"):
+        if key.startswith("peak_") or key.endswith("_bandwidth"):
             values[key] *= 10 ** rng.uniform(-2, 2)
         if key.endswith("_efficiency"):
             values[key] = rng.uniform(0.3, 1)

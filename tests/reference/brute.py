@@ -42,6 +42,8 @@ class Piece:
     flop: dict[str, Amount]
     byte: Amount
     sent: dict[str, tuple[Amount, ...]]
+    #: members of its group in the domain that a device sends to at once
+    peers: Amount
     layers: Amount
     stage_layers: Amount
     launches: int
@@ -78,6 +80,7 @@ def pieces(name: str, phase: str) -> tuple[Piece, ...]:
                     {m: amount(total(t)) for m, t in own.where(resource="flop").group_by("module").items()},
                     amount(total(own.where(resource=MEMORY))),
                     {k: tuple(amount(total(own.where(resource=f"{k}_{what}"))) for what in ("byte", "hops")) for k in LINKS},
+                    amount(sp.Mul(*{r.peers for r in own if r.resource == "scale_up_byte"})),
                     amount(one.layers.xreplace(known)),
                     amount(one.stage_layers.xreplace(known)),
                     len(own.where(resource="launches").rows),
@@ -99,7 +102,10 @@ def link_time(p: Piece, env: Env) -> float:
         sent = byte(env)
         found += hops(env) * env[f"{link}_latency"]
         if sent:
-            found += sent / (env[f"{link}_bandwidth"] * env["link_efficiency"])
+            rate = env[f"{link}_bandwidth"]
+            if link == "scale_up":
+                rate = min(rate, p.peers(env) * env["scale_up_peer_bandwidth"])
+            found += sent / (rate * env["link_efficiency"])
     return found
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import comb
 
+import numpy as np
 import pytest
 import sympy as sp
 
+import costc
 from tests.property.compiled import PLANS, degrees, model, platform, run
 
 B, S = 6, 100
@@ -112,3 +115,27 @@ def test_a_device_alone_in_its_domain_uses_the_network_alone(name: str) -> None:
         found = run(name, {**platform(name), **degrees(plan), "domain": 1, "batch": 32, "isl": 100, "osl": 10})
         assert found["scale_up_byte_decode"] == 0
         assert found["scale_out_byte_decode"] > 0
+
+
+def test_a_mesh_gives_a_small_group_only_its_links_to_each_other() -> None:
+    """MI300X has 64 GB/s to each of 7 peers: a pair has one link, four devices three, eight all seven (448 GB/s)."""
+    for tp, rate in ((2, 64e9), (4, 3 * 64e9), (8, 448e9)):
+        given = {"tp": tp, "batch": 4, "isl": 2048, "osl": 2, "quantization": "bf16", "efficiency": "ideal"}
+        found = costc.load("llama-3.1-8b").point("mi300x", **given)
+        sent = found["scale_up_byte_prefill"] / tp
+        assert found["share_prefill_communication"] * found["ttft"] == pytest.approx(sent / rate, rel=1e-9)
+
+
+def test_a_switch_gives_a_small_group_the_whole_link() -> None:
+    found = costc.load("llama-3.1-8b").point("h100-sxm", tp=2, batch=4, osl=2, quantization="bf16", efficiency="ideal")
+    sent = found["scale_up_byte_prefill"] / 2
+    assert found["share_prefill_communication"] * found["ttft"] == pytest.approx(sent / 450e9, rel=1e-9)
+
+
+def test_a_plan_beyond_the_domain_needs_a_scale_out_link() -> None:
+    model = costc.load("llama-3.1-70b")
+    alone = replace(model.catalog.hardware("h100-sxm"), scale_out=None)
+    assert model.point(alone, tp=8)["ttft"] > 0
+    with pytest.raises(costc.CostcError, match="16 devices are more than the domain of 8, and there is no scale-out link"):
+        model.point(alone, tp=8, pp=2)
+    assert np.isnan(model.evaluate(alone, tp=[8], pp=[2])["ttft"][0])

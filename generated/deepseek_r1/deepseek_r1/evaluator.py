@@ -29,6 +29,8 @@ INPUTS = {
     'memory_bandwidth': ('B/s', 'memory bandwidth of a device'),
     'memory_byte': ('B', 'memory of a device'),
     'scale_up_bandwidth': ('B/s', 'scale-up link, per direction and device'),
+    'scale_up_peer_bandwidth': ('B/s', 'scale-up link to one peer, per direction'),
+    'scale_out_links': ('1', '1 where the device has a scale-out link, else 0'),
     'scale_out_bandwidth': ('B/s', 'scale-out link, per direction and device'),
     'domain': ('1', 'devices in a scale-up domain'),
     'tdp': ('W', 'thermal design power of a device'),
@@ -110,7 +112,7 @@ OUTPUTS = {
     'memory_limit': ('B', 'what the engine may use of a device'),
     'fits': ('1', '1 where all parts fit'),
     'max_batch': ('1', 'largest batch that fits'),
-    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices'),
+    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices, each rank as full as the fullest'),
     'weight_byte_prefill': ('B', 'weight bytes of prefill, all devices'),
     'kv_byte_prefill': ('B', 'kv bytes of prefill, all devices'),
     'activation_byte_prefill': ('B', 'activation bytes of prefill, all devices'),
@@ -119,14 +121,14 @@ OUTPUTS = {
     'arithmetic_intensity_prefill': ('FLOP/B', 'matrix FLOP per byte of memory traffic in prefill'),
     'mfu_prefill': ('1', 'model FLOP utilisation in prefill'),
     'mbu_prefill': ('1', 'memory bandwidth utilisation in prefill'),
-    'bound_prefill': ('1', 'what alone would take longest in prefill: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_prefill': ('1', 'what would save most time in prefill if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_prefill_attention': ('1', 'attention: share of the time of prefill'),
     'share_prefill_ffn': ('1', 'ffn: share of the time of prefill'),
     'share_prefill_experts': ('1', 'experts: share of the time of prefill'),
     'share_prefill_head': ('1', 'head: share of the time of prefill'),
     'share_prefill_communication': ('1', 'communication: share of the time of prefill'),
     'share_prefill_launch': ('1', 'launch: share of the time of prefill'),
-    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices'),
+    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices, each rank as full as the fullest'),
     'weight_byte_decode': ('B', 'weight bytes of decode, all devices'),
     'kv_byte_decode': ('B', 'kv bytes of decode, all devices'),
     'activation_byte_decode': ('B', 'activation bytes of decode, all devices'),
@@ -135,7 +137,7 @@ OUTPUTS = {
     'arithmetic_intensity_decode': ('FLOP/B', 'matrix FLOP per byte of memory traffic in decode'),
     'mfu_decode': ('1', 'model FLOP utilisation in decode'),
     'mbu_decode': ('1', 'memory bandwidth utilisation in decode'),
-    'bound_decode': ('1', 'what alone would take longest in decode: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_decode': ('1', 'what would save most time in decode if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_decode_attention': ('1', 'attention: share of the time of decode'),
     'share_decode_ffn': ('1', 'ffn: share of the time of decode'),
     'share_decode_experts': ('1', 'experts: share of the time of decode'),
@@ -205,8 +207,8 @@ def _turn(gap, slope, count):
     return np.fmin(np.fmax(np.ceil(-gap / slope), 0.0), count)
 
 
-def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, dispatch_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head, block_out_router, block_in_router, scale_byte_router, tensor_byte_router, weight_byte_router, block_out_experts, block_in_experts, scale_byte_experts, tensor_byte_experts, weight_byte_experts, block_out_shared_experts, block_in_shared_experts, scale_byte_shared_experts, tensor_byte_shared_experts, weight_byte_shared_experts, peak_router, peak_experts, peak_shared_experts):
-    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 61) == 0) & (np.floor((128)/(tp))*(tp) == 128) & (np.floor((18432)/(tp))*(tp) == 18432) & (np.floor((2048)/(tp))*(tp) == 2048) & (np.floor((dp*tp)/(ep))*(ep) == dp*tp) & (np.floor((256)/(ep))*(ep) == 256) & (np.floor((2048*ep)/(dp*tp))*(dp*tp) == 2048*ep)
+def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, dispatch_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head, block_out_router, block_in_router, scale_byte_router, tensor_byte_router, weight_byte_router, block_out_experts, block_in_experts, scale_byte_experts, tensor_byte_experts, weight_byte_experts, block_out_shared_experts, block_in_shared_experts, scale_byte_shared_experts, tensor_byte_shared_experts, weight_byte_shared_experts, peak_router, peak_experts, peak_shared_experts):
+    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 61) == 0) & (np.floor((128)/(tp))*(tp) == 128) & (np.floor((18432)/(tp))*(tp) == 18432) & (np.floor((2048)/(tp))*(tp) == 2048) & (np.floor((dp*tp)/(ep))*(ep) == dp*tp) & (np.floor((256)/(ep))*(ep) == 256) & (np.floor((2048*ep)/(dp*tp))*(dp*tp) == 2048*ep) & ((1 - scale_out_links)*np.maximum(0, -domain + dp*pp*tp) == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_expert_skew = 1/expert_skew
     inverse_pp = 1/pp
@@ -394,106 +396,110 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     shared_42 = shared_40*shared_41
     shared_43 = 14336*activation_byte
     shared_44 = shared_42*shared_43
-    prefill_embedding_link_scale_up_byte = shared_44
-    rates_second_per_byte_scale_up = inverse_link_efficiency/scale_up_bandwidth
+    prefill_embedding_link_scale_up_byte_0 = shared_44
+    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_41))
     shared_45 = np.ceil(shared_40*tp)
     shared_46 = shared_45 - 1
     shared_47 = shared_40*shared_46/shared_45
     del shared_40, shared_45
     shared_48 = shared_43*shared_47
     del shared_43
-    prefill_embedding_link_scale_out_byte = shared_48
-    rates_second_per_byte_scale_out = inverse_link_efficiency/scale_out_bandwidth
-    del inverse_link_efficiency
+    prefill_embedding_link_scale_out_byte_0 = shared_48
+    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
     shared_49 = scale_out_latency*shared_46 + scale_up_latency*shared_41
     prefill_embedding_link_hops = 2*shared_49
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_embedding_link_scale_up_byte*rates_second_per_byte_scale_up
-    shared_50 = 7168*activation_byte
-    shared_51 = 1 - (1 - inverse_ep)**8
+    shared_50 = prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + shared_50
+    shared_51 = domain*inverse_tp
+    shared_52 = np.maximum(1, np.minimum(dp, np.floor(shared_51)))
+    shared_53 = shared_52 - 1
+    shared_54 = 1 - (1 - inverse_ep)**8
     del inverse_ep
-    shared_52 = domain*inverse_tp
-    shared_53 = np.maximum(1, np.minimum(dp, np.floor(shared_52)))
-    shared_54 = shared_53 - 1
-    shared_55 = shared_51*shared_54
-    shared_56 = 7168*dispatch_byte
-    prefill_ffn_moe_link_scale_up_byte = shared_44 + shared_50*shared_55 + shared_55*shared_56
-    del shared_44, shared_55
-    shared_57 = dp - shared_53
-    del shared_53
-    shared_58 = shared_51*shared_57
-    del shared_51
-    prefill_ffn_moe_link_scale_out_byte = shared_48 + shared_50*shared_58 + shared_56*shared_58
-    del shared_48, shared_56, shared_58
-    prefill_ffn_moe_link_hops = 2*scale_out_latency*(shared_46 + np.minimum(1, shared_57)) + 2*scale_up_latency*(shared_41 + np.minimum(1, shared_54))
-    del shared_41, shared_46, shared_54, shared_57
-    prefill_ffn_moe_link_per_token = prefill_ffn_moe_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_ffn_moe_link_scale_up_byte*rates_second_per_byte_scale_up
-    prefill_head_link_scale_up_byte = shared_37*shared_42
+    shared_55 = 7168*shared_54
+    shared_56 = shared_53*shared_55
+    prefill_ffn_moe_link_scale_up_byte_0 = shared_56*(activation_byte + dispatch_byte)
+    rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_53))
+    shared_57 = dp - shared_52
+    del shared_52
+    shared_58 = 7168*activation_byte
+    shared_59 = shared_54*shared_58
+    del shared_54
+    prefill_ffn_moe_link_scale_out_byte_0 = dispatch_byte*shared_55*shared_57 + shared_48 + shared_57*shared_59
+    del shared_48, shared_55
+    prefill_ffn_moe_link_hops = 2*scale_out_latency*(shared_46 + np.minimum(1, shared_57)) + 2*scale_up_latency*(shared_41 + np.minimum(1, shared_53))
+    del shared_41, shared_46, shared_57
+    prefill_ffn_moe_link_per_token = prefill_ffn_moe_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_ffn_moe_link_scale_up_byte_0*rates_second_per_byte_scale_up_1 + shared_50
+    del prefill_ffn_moe_link_scale_up_byte_0, rates_second_per_byte_scale_up_1, shared_50
+    prefill_head_link_scale_up_byte_0 = shared_37*shared_42
     del shared_42
-    prefill_head_link_scale_out_byte = shared_37*shared_47
+    prefill_head_link_scale_out_byte_0 = shared_37*shared_47
     del shared_47
     prefill_head_link_hops = shared_49
     del shared_49
-    prefill_head_link_per_token = prefill_head_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_head_link_scale_up_byte*rates_second_per_byte_scale_up
-    shared_59 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(inverse_dp*shared_52))))
-    del shared_52
-    shared_60 = pp - shared_59
-    prefill_pipeline_link_scale_up_byte = shared_50*shared_60
-    shared_61 = shared_59 - 1
-    del shared_59
-    prefill_pipeline_link_scale_out_byte = shared_50*shared_61
-    prefill_pipeline_link_hops = scale_out_latency*shared_61 + scale_up_latency*shared_60
-    del shared_60, shared_61
-    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_pipeline_link_scale_up_byte*rates_second_per_byte_scale_up
-    del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
+    prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    del rates_second_per_byte_scale_up_0
+    shared_60 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(inverse_dp*shared_51))))
+    del shared_51
+    shared_61 = pp - shared_60
+    prefill_pipeline_link_scale_up_byte_0 = shared_58*shared_61
+    rates_second_per_byte_scale_up_2 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
+    del inverse_link_efficiency
+    shared_62 = shared_60 - 1
+    del shared_60
+    prefill_pipeline_link_scale_out_byte_0 = shared_58*shared_62
+    prefill_pipeline_link_hops = scale_out_latency*shared_62 + scale_up_latency*shared_61
+    del shared_61, shared_62
+    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_2
+    del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_2
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
     prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step = np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step = np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_mla_q_b_proj_full_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mla_q_b_proj_rest_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_rest_tokens)
-    shared_62 = inverse_schedule_piece*isl
+    shared_63 = inverse_schedule_piece*isl
     del inverse_schedule_piece
-    shared_63 = np.floor(shared_62)
-    prefill_attention_mla_kv_b_proj_0_pieces = shared_63
-    shared_64 = schedule_piece*schedule_sequences
-    shared_65 = prefill_attention_mla_kv_b_proj_move_per_context*shared_64
-    prefill_attention_mla_kv_b_proj_0_move = prefill_attention_mla_kv_b_proj_move_fixed + shared_65
+    shared_64 = np.floor(shared_63)
+    prefill_attention_mla_kv_b_proj_0_pieces = shared_64
+    shared_65 = schedule_piece*schedule_sequences
+    shared_66 = prefill_attention_mla_kv_b_proj_move_per_context*shared_65
+    prefill_attention_mla_kv_b_proj_0_move = prefill_attention_mla_kv_b_proj_move_fixed + shared_66
     prefill_attention_mla_kv_b_proj_0_gap = -prefill_attention_mla_kv_b_proj_0_move + prefill_attention_mla_kv_b_proj_compute_per_context*schedule_piece*schedule_sequences
-    prefill_attention_mla_kv_b_proj_0_slope = shared_64*(prefill_attention_mla_kv_b_proj_compute_per_context - prefill_attention_mla_kv_b_proj_move_per_context)
-    shared_66 = -shared_63 + np.ceil(shared_62)
-    prefill_attention_mla_kv_b_proj_1_pieces = shared_66
-    shared_67 = prefill_attention_mla_kv_b_proj_0_pieces - 1
-    shared_68 = (0.5)*prefill_attention_mla_kv_b_proj_0_pieces
-    shared_69 = _turn(prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
-    shared_70 = prefill_attention_mla_kv_b_proj_0_slope*(shared_69 - 1)
-    shared_71 = 2*prefill_attention_mla_kv_b_proj_0_gap
-    prefill_attention_mla_kv_b_proj_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_1, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_1) + shared_68*(2*prefill_attention_mla_kv_b_proj_0_move + shared_65*shared_67) + np.maximum(shared_69*(prefill_attention_mla_kv_b_proj_0_gap + (0.5)*shared_70), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_slope*shared_67 + shared_71) - 0.5*shared_69*(shared_70 + shared_71))
-    del prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_move, prefill_attention_mla_kv_b_proj_0_slope, shared_65, shared_69, shared_70, shared_71
-    prefill_attention_mla_score_to_attend_0_move = shared_64*(prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq)
-    shared_72 = schedule_piece + 1
-    prefill_attention_mla_score_to_attend_0_gap = -prefill_attention_mla_score_to_attend_0_move + (0.5)*prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_72
-    prefill_attention_mla_score_to_attend_0_slope = shared_64*(prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece - prefill_attention_mla_score_to_attend_move_per_context)
-    shared_73 = schedule_piece*shared_63
-    shared_74 = isl + 1
-    shared_75 = shared_73 + shared_74
-    prefill_attention_mla_score_to_attend_1_compute = prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_sequences*shared_75*((0.5)*isl - 0.5*shared_73)
-    shared_76 = isl - shared_73
-    prefill_attention_mla_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq*shared_76)
-    shared_77 = _turn(prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
-    shared_78 = prefill_attention_mla_score_to_attend_0_slope*(shared_77 - 1)
-    shared_79 = 2*prefill_attention_mla_score_to_attend_0_gap
-    prefill_attention_mla_score_to_attend_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move) + shared_68*(2*prefill_attention_mla_score_to_attend_0_move + prefill_attention_mla_score_to_attend_move_per_context*shared_64*shared_67) + np.maximum(shared_77*(prefill_attention_mla_score_to_attend_0_gap + (0.5)*shared_78), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_slope*shared_67 + shared_79) - 0.5*shared_77*(shared_78 + shared_79))
-    del prefill_attention_mla_kv_b_proj_0_pieces, prefill_attention_mla_kv_b_proj_1_pieces, prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_move, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move, shared_64, shared_67, shared_68, shared_77, shared_78, shared_79
+    prefill_attention_mla_kv_b_proj_0_slope = shared_65*(prefill_attention_mla_kv_b_proj_compute_per_context - prefill_attention_mla_kv_b_proj_move_per_context)
+    shared_67 = -shared_64 + np.ceil(shared_63)
+    prefill_attention_mla_kv_b_proj_1_pieces = shared_67
+    shared_68 = prefill_attention_mla_kv_b_proj_0_pieces - 1
+    shared_69 = (0.5)*prefill_attention_mla_kv_b_proj_0_pieces
+    shared_70 = _turn(prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
+    shared_71 = prefill_attention_mla_kv_b_proj_0_slope*(shared_70 - 1)
+    shared_72 = 2*prefill_attention_mla_kv_b_proj_0_gap
+    prefill_attention_mla_kv_b_proj_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_1, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_1) + shared_69*(2*prefill_attention_mla_kv_b_proj_0_move + shared_66*shared_68) + np.maximum(shared_70*(prefill_attention_mla_kv_b_proj_0_gap + (0.5)*shared_71), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_slope*shared_68 + shared_72) - 0.5*shared_70*(shared_71 + shared_72))
+    del prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_move, prefill_attention_mla_kv_b_proj_0_slope, shared_66, shared_70, shared_71, shared_72
+    prefill_attention_mla_score_to_attend_0_move = shared_65*(prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq)
+    shared_73 = schedule_piece + 1
+    prefill_attention_mla_score_to_attend_0_gap = -prefill_attention_mla_score_to_attend_0_move + (0.5)*prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_73
+    prefill_attention_mla_score_to_attend_0_slope = shared_65*(prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece - prefill_attention_mla_score_to_attend_move_per_context)
+    shared_74 = schedule_piece*shared_64
+    shared_75 = isl + 1
+    shared_76 = shared_74 + shared_75
+    prefill_attention_mla_score_to_attend_1_compute = prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_sequences*shared_76*((0.5)*isl - 0.5*shared_74)
+    shared_77 = isl - shared_74
+    prefill_attention_mla_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq*shared_77)
+    shared_78 = _turn(prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
+    shared_79 = prefill_attention_mla_score_to_attend_0_slope*(shared_78 - 1)
+    shared_80 = 2*prefill_attention_mla_score_to_attend_0_gap
+    prefill_attention_mla_score_to_attend_time = prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move) + shared_69*(2*prefill_attention_mla_score_to_attend_0_move + prefill_attention_mla_score_to_attend_move_per_context*shared_65*shared_68) + np.maximum(shared_78*(prefill_attention_mla_score_to_attend_0_gap + (0.5)*shared_79), (0.5)*prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_slope*shared_68 + shared_80) - 0.5*shared_78*(shared_79 + shared_80))
+    del prefill_attention_mla_kv_b_proj_0_pieces, prefill_attention_mla_kv_b_proj_1_pieces, prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_move, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move, shared_65, shared_68, shared_69, shared_78, shared_79, shared_80
     prefill_attention_mla_o_proj_full_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mla_o_proj_rest_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_mla_full = prefill_attention_mla_o_proj_full_step + prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step + prefill_attention_mla_q_b_proj_full_step
     del prefill_attention_mla_o_proj_full_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step, prefill_attention_mla_q_b_proj_full_step
     prefill_attention_mla_fixed = prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_residual_to_norm_move_fixed
-    shared_80 = prefill_attention_mla_q_rope_move_per_tokens + prefill_attention_mla_residual_to_norm_move_per_tokens
-    prefill_attention_mla_per_token = prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens + shared_80
-    shared_81 = schedule_step_tokens*shared_62
-    prefill_attention_mla_last = np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_81, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_81) + np.maximum(schedule_step_tokens*(prefill_attention_mla_score_to_attend_move_per_context*shared_62 + prefill_attention_mla_score_to_attend_move_per_seq), prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
-    del prefill_attention_mla_kv_b_proj_compute_per_context, prefill_attention_mla_kv_b_proj_move_fixed, prefill_attention_mla_kv_b_proj_move_per_context, prefill_attention_mla_score_to_attend_compute_per_pairs, prefill_attention_mla_score_to_attend_move_per_context, prefill_attention_mla_score_to_attend_move_per_seq, shared_62, shared_81
+    shared_81 = prefill_attention_mla_q_rope_move_per_tokens + prefill_attention_mla_residual_to_norm_move_per_tokens
+    prefill_attention_mla_per_token = prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens + shared_81
+    shared_82 = schedule_step_tokens*shared_63
+    prefill_attention_mla_last = np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_82, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_82) + np.maximum(schedule_step_tokens*(prefill_attention_mla_score_to_attend_move_per_context*shared_63 + prefill_attention_mla_score_to_attend_move_per_seq), prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
+    del prefill_attention_mla_kv_b_proj_compute_per_context, prefill_attention_mla_kv_b_proj_move_fixed, prefill_attention_mla_kv_b_proj_move_per_context, prefill_attention_mla_score_to_attend_compute_per_pairs, prefill_attention_mla_score_to_attend_move_per_context, prefill_attention_mla_score_to_attend_move_per_seq, shared_63, shared_82
     prefill_attention_mla_work = prefill_attention_mla_fixed*schedule_prefill_steps + prefill_attention_mla_full*schedule_whole_steps + prefill_attention_mla_kv_b_proj_time + prefill_attention_mla_per_token*schedule_prefill_tokens + prefill_attention_mla_score_to_attend_time + schedule_rest_steps*(prefill_attention_mla_o_proj_rest_step + prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step + prefill_attention_mla_q_b_proj_rest_step)
     del prefill_attention_mla_kv_b_proj_time, prefill_attention_mla_o_proj_rest_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step, prefill_attention_mla_q_b_proj_rest_step, prefill_attention_mla_score_to_attend_time
     prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
@@ -507,12 +513,12 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step
     prefill_ffn_moe_router_full_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_step_tokens)
     prefill_ffn_moe_router_rest_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_rest_tokens)
-    shared_82 = dp*inverse_expert_skew
+    shared_83 = dp*inverse_expert_skew
     del inverse_expert_skew
-    shared_83 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_82))
-    prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched = shared_83
-    shared_84 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_82))
-    prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched = shared_84
+    shared_84 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_83))
+    prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched = shared_84
+    shared_85 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_83))
+    prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched = shared_85
     prefill_ffn_moe_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
     prefill_ffn_moe_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
     prefill_ffn_moe_down_proj_full_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_down_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched)
@@ -527,10 +533,10 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_ffn_moe_full = prefill_ffn_moe_down_proj_full_step + prefill_ffn_moe_gate_proj_to_up_proj_full_step + prefill_ffn_moe_router_full_step + prefill_ffn_moe_shared_down_proj_full_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
     del prefill_ffn_moe_down_proj_full_step, prefill_ffn_moe_gate_proj_to_up_proj_full_step, prefill_ffn_moe_router_full_step, prefill_ffn_moe_shared_down_proj_full_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
     prefill_ffn_moe_fixed = prefill_attention_mla_residual_to_norm_move_fixed + prefill_ffn_moe_route_move_fixed
-    shared_85 = 2*prefill_ffn_moe_dispatch_move_per_tokens
+    shared_86 = 2*prefill_ffn_moe_dispatch_move_per_tokens
     del prefill_ffn_moe_dispatch_move_per_tokens
-    prefill_ffn_moe_per_token = prefill_ffn_moe_route_move_per_tokens + prefill_ffn_moe_shared_act_move_per_tokens + prefill_ffn_moe_shared_add_move_per_tokens + shared_80 + shared_85
-    del shared_80
+    prefill_ffn_moe_per_token = prefill_ffn_moe_route_move_per_tokens + prefill_ffn_moe_shared_act_move_per_tokens + prefill_ffn_moe_shared_add_move_per_tokens + shared_81 + shared_86
+    del shared_81
     prefill_ffn_moe_work = prefill_ffn_moe_fixed*schedule_prefill_steps + prefill_ffn_moe_full*schedule_whole_steps + prefill_ffn_moe_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_moe_down_proj_rest_step + prefill_ffn_moe_gate_proj_to_up_proj_rest_step + prefill_ffn_moe_router_rest_step + prefill_ffn_moe_shared_down_proj_rest_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step)
     del prefill_ffn_moe_down_proj_rest_step, prefill_ffn_moe_gate_proj_to_up_proj_rest_step, prefill_ffn_moe_router_rest_step, prefill_ffn_moe_shared_down_proj_rest_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step
     prefill_ffn_moe_link = prefill_ffn_moe_link_hops*schedule_prefill_steps + prefill_ffn_moe_link_per_token*schedule_prefill_tokens
@@ -543,27 +549,27 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_ffn_time = 3*prefill_ffn_dense_work
     prefill_experts_time = 58*prefill_ffn_moe_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_86 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + shared_86
-    shared_87 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 1200*shared_87
-    prefill_chain = prefill_attention_time + prefill_communication_time + prefill_experts_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
+    shared_87 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + shared_87
+    shared_88 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 1200*shared_88
+    shared_89 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_experts_time + prefill_ffn_time + prefill_head_time + shared_89
     inverse_prefill_chain = 1/prefill_chain
-    del prefill_chain
-    shared_88 = np.ceil(61*inverse_pp)
-    shared_89 = np.minimum(3, np.maximum(0, 61 - shared_88))
-    shared_90 = 3 - shared_89
-    shared_91 = np.minimum(58, np.maximum(0, 58 - shared_88))
-    del shared_88
-    shared_92 = 58 - shared_91
-    shared_93 = shared_89 + shared_91
-    shared_94 = 61 - shared_93
-    shared_95 = np.floor(inverse_pp)
-    prefill_stage = prefill_head_link + prefill_head_work + shared_87*(-12*shared_89 - 20*shared_91 + shared_95 + 1199) + shared_90*(prefill_embedding_link + prefill_ffn_dense_work) + shared_92*(prefill_ffn_moe_link + prefill_ffn_moe_work) + shared_94*(prefill_attention_mla_work + prefill_embedding_link) + shared_95*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work, shared_87
-    shared_96 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    prefill_bubble = shared_86 + shared_89*(4*launch_latency + prefill_attention_mla_residual_to_norm_move_fixed + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_96) + shared_91*(12*launch_latency + prefill_ffn_moe_fixed + prefill_ffn_moe_full + prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_step_tokens + prefill_ffn_moe_per_token*schedule_step_tokens) + shared_93*(8*launch_latency + prefill_attention_mla_fixed + prefill_attention_mla_full + prefill_attention_mla_last + prefill_attention_mla_per_token*schedule_step_tokens + shared_96) + (1 - shared_95)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_96)
-    del prefill_attention_mla_fixed, prefill_attention_mla_full, prefill_attention_mla_last, prefill_attention_mla_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, prefill_ffn_moe_fixed, prefill_ffn_moe_full, prefill_ffn_moe_per_token, schedule_step_tokens, shared_86, shared_93, shared_96
+    shared_90 = np.ceil(61*inverse_pp)
+    shared_91 = np.minimum(3, np.maximum(0, 61 - shared_90))
+    shared_92 = 3 - shared_91
+    shared_93 = np.minimum(58, np.maximum(0, 58 - shared_90))
+    del shared_90
+    shared_94 = 58 - shared_93
+    shared_95 = shared_91 + shared_93
+    shared_96 = 61 - shared_95
+    shared_97 = np.floor(inverse_pp)
+    prefill_stage = prefill_head_link + prefill_head_work + shared_88*(-12*shared_91 - 20*shared_93 + shared_97 + 1199) + shared_92*(prefill_embedding_link + prefill_ffn_dense_work) + shared_94*(prefill_ffn_moe_link + prefill_ffn_moe_work) + shared_96*(prefill_attention_mla_work + prefill_embedding_link) + shared_97*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work, shared_88
+    shared_98 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    prefill_bubble = shared_87 + shared_91*(4*launch_latency + prefill_attention_mla_residual_to_norm_move_fixed + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_98) + shared_93*(12*launch_latency + prefill_ffn_moe_fixed + prefill_ffn_moe_full + prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_step_tokens + prefill_ffn_moe_per_token*schedule_step_tokens) + shared_95*(8*launch_latency + prefill_attention_mla_fixed + prefill_attention_mla_full + prefill_attention_mla_last + prefill_attention_mla_per_token*schedule_step_tokens + shared_98) + (1 - shared_97)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_98)
+    del prefill_attention_mla_fixed, prefill_attention_mla_full, prefill_attention_mla_last, prefill_attention_mla_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, prefill_ffn_moe_fixed, prefill_ffn_moe_full, prefill_ffn_moe_per_token, schedule_step_tokens, shared_87, shared_95, shared_98
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
@@ -573,10 +579,10 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del shared_15
     decode_attention_mla_score_to_attend_compute_per_pairs = 278528*shared_17
     del shared_17
-    shared_97 = 576*kv_byte
-    decode_attention_mla_score_to_attend_move_per_context = rates_second_per_byte*shared_97
-    shared_98 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_98
+    shared_99 = 576*kv_byte
+    decode_attention_mla_score_to_attend_move_per_context = rates_second_per_byte*shared_99
+    shared_100 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_100
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -588,28 +594,28 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_attention_mla_q_b_proj_compute_per_tokens, prefill_attention_mla_q_b_proj_move_fixed, prefill_attention_mla_q_b_proj_move_per_tokens
     generation_attention_mla_q_rope_step = prefill_attention_mla_q_rope_move_per_tokens*schedule_decode_sequences
     del prefill_attention_mla_q_rope_move_per_tokens
-    shared_100 = schedule_decode_sequences*shared_14
-    shared_99 = decode_attention_mla_q_absorb_compute_per_tokens*schedule_decode_sequences
+    shared_101 = decode_attention_mla_q_absorb_compute_per_tokens*schedule_decode_sequences
     del decode_attention_mla_q_absorb_compute_per_tokens
-    generation_attention_mla_q_absorb_step = np.maximum(shared_99, decode_attention_mla_q_absorb_move_fixed + 98304*shared_100)
-    generation_attention_mla_score_to_attend_move = schedule_decode_sequences*(decode_attention_mla_score_to_attend_move_per_context*shared_74 + 139264*shared_14)
+    shared_102 = schedule_decode_sequences*shared_14
+    generation_attention_mla_q_absorb_step = np.maximum(shared_101, decode_attention_mla_q_absorb_move_fixed + 98304*shared_102)
+    generation_attention_mla_score_to_attend_move = schedule_decode_sequences*(decode_attention_mla_score_to_attend_move_per_context*shared_75 + 139264*shared_14)
     del shared_14
-    generation_attention_mla_score_to_attend_gap = decode_attention_mla_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_74 - generation_attention_mla_score_to_attend_move
+    generation_attention_mla_score_to_attend_gap = decode_attention_mla_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_75 - generation_attention_mla_score_to_attend_move
     generation_attention_mla_score_to_attend_slope = schedule_decode_sequences*(decode_attention_mla_score_to_attend_compute_per_pairs - decode_attention_mla_score_to_attend_move_per_context)
     del decode_attention_mla_score_to_attend_compute_per_pairs
-    shared_101 = schedule_decode_steps - 1
-    shared_102 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
-    shared_103 = generation_attention_mla_score_to_attend_slope*(shared_102 - 1)
-    shared_104 = 2*generation_attention_mla_score_to_attend_gap
-    generation_attention_mla_score_to_attend_time = (0.5)*schedule_decode_steps*(decode_attention_mla_score_to_attend_move_per_context*schedule_decode_sequences*shared_101 + 2*generation_attention_mla_score_to_attend_move) + np.maximum(shared_102*(generation_attention_mla_score_to_attend_gap + (0.5)*shared_103), (0.5)*schedule_decode_steps*(generation_attention_mla_score_to_attend_slope*shared_101 + shared_104) - 0.5*shared_102*(shared_103 + shared_104))
-    del decode_attention_mla_score_to_attend_move_per_context, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, generation_attention_mla_score_to_attend_slope, shared_102, shared_103, shared_104
-    generation_attention_mla_v_absorb_step = np.maximum(shared_99, decode_attention_mla_q_absorb_move_fixed + 81920*shared_100)
-    del decode_attention_mla_q_absorb_move_fixed, shared_100, shared_99
+    shared_103 = schedule_decode_steps - 1
+    shared_104 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
+    shared_105 = generation_attention_mla_score_to_attend_slope*(shared_104 - 1)
+    shared_106 = 2*generation_attention_mla_score_to_attend_gap
+    generation_attention_mla_score_to_attend_time = (0.5)*schedule_decode_steps*(decode_attention_mla_score_to_attend_move_per_context*schedule_decode_sequences*shared_103 + 2*generation_attention_mla_score_to_attend_move) + np.maximum(shared_104*(generation_attention_mla_score_to_attend_gap + (0.5)*shared_105), (0.5)*schedule_decode_steps*(generation_attention_mla_score_to_attend_slope*shared_103 + shared_106) - 0.5*shared_104*(shared_105 + shared_106))
+    del decode_attention_mla_score_to_attend_move_per_context, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, generation_attention_mla_score_to_attend_slope, shared_104, shared_105, shared_106
+    generation_attention_mla_v_absorb_step = np.maximum(shared_101, decode_attention_mla_q_absorb_move_fixed + 81920*shared_102)
+    del decode_attention_mla_q_absorb_move_fixed, shared_101, shared_102
     generation_attention_mla_o_proj_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mla_o_proj_compute_per_tokens, prefill_attention_mla_o_proj_move_fixed, prefill_attention_mla_o_proj_move_per_tokens
-    shared_105 = generation_attention_mla_q_rope_step + generation_attention_mla_residual_to_norm_step
+    shared_107 = generation_attention_mla_q_rope_step + generation_attention_mla_residual_to_norm_step
     del generation_attention_mla_q_rope_step
-    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_decode_sequences + shared_105)
+    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_decode_sequences + shared_107)
     del generation_attention_mla_o_proj_step, generation_attention_mla_q_a_proj_to_kv_a_proj_step, generation_attention_mla_q_absorb_step, generation_attention_mla_q_b_proj_step, generation_attention_mla_score_to_attend_time, generation_attention_mla_v_absorb_step, prefill_attention_mla_q_a_norm_to_latent_store_move_fixed, prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens
     generation_ffn_dense_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed, prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens
@@ -619,9 +625,9 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_move_per_tokens
     generation_ffn_moe_router_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_router_compute_per_tokens, prefill_ffn_moe_router_move_fixed, prefill_ffn_moe_router_move_per_tokens
-    shared_106 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_82))
-    del shared_82
-    generation_ffn_moe_gate_proj_to_up_proj_untouched = shared_106
+    shared_108 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_83))
+    del shared_83
+    generation_ffn_moe_gate_proj_to_up_proj_untouched = shared_108
     generation_ffn_moe_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed, prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched
     generation_ffn_moe_down_proj_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_down_proj_move_per_untouched + prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_decode_sequences)
@@ -630,8 +636,8 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens
     generation_ffn_moe_shared_down_proj_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_ffn_moe_shared_down_proj_compute_per_tokens, prefill_ffn_moe_shared_down_proj_move_fixed, prefill_ffn_moe_shared_down_proj_move_per_tokens
-    generation_ffn_moe_work = schedule_decode_steps*(generation_ffn_moe_down_proj_step + generation_ffn_moe_gate_proj_to_up_proj_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_act_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_add_move_per_tokens*schedule_decode_sequences + schedule_decode_sequences*shared_85 + shared_105)
-    del generation_ffn_moe_down_proj_step, generation_ffn_moe_gate_proj_to_up_proj_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_move_fixed, prefill_ffn_moe_route_move_per_tokens, prefill_ffn_moe_shared_act_move_per_tokens, prefill_ffn_moe_shared_add_move_per_tokens, shared_105, shared_85
+    generation_ffn_moe_work = schedule_decode_steps*(generation_ffn_moe_down_proj_step + generation_ffn_moe_gate_proj_to_up_proj_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_act_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_add_move_per_tokens*schedule_decode_sequences + schedule_decode_sequences*shared_86 + shared_107)
+    del generation_ffn_moe_down_proj_step, generation_ffn_moe_gate_proj_to_up_proj_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_move_fixed, prefill_ffn_moe_route_move_per_tokens, prefill_ffn_moe_shared_act_move_per_tokens, prefill_ffn_moe_shared_add_move_per_tokens, shared_107, shared_86
     generation_ffn_moe_link = schedule_decode_steps*(prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_decode_sequences)
     del prefill_ffn_moe_link_hops, prefill_ffn_moe_link_per_token
     generation_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_decode_sequences, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_decode_sequences)
@@ -646,92 +652,93 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 65*generation_embedding_link + 58*generation_ffn_moe_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_107 = launch_latency*schedule_decode_steps
-    generation_launch_time = 1261*shared_107
-    generation_chain = generation_attention_time + generation_communication_time + generation_experts_time + generation_ffn_time + generation_head_time + generation_launch_time
+    shared_109 = launch_latency*schedule_decode_steps
+    generation_launch_time = 1261*shared_109
+    shared_110 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_experts_time + generation_ffn_time + generation_head_time + shared_110
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_107*(-13*shared_89 - 21*shared_91 + shared_95 + 1260) + shared_90*(generation_embedding_link + generation_ffn_dense_work) + shared_92*(generation_ffn_moe_link + generation_ffn_moe_work) + shared_94*(generation_attention_mla_work + generation_embedding_link) + shared_95*(generation_embedding_link + generation_embedding_work)
-    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_107, shared_89, shared_91
+    generation_stage = generation_head_link + generation_head_work + shared_109*(-13*shared_91 - 21*shared_93 + shared_97 + 1260) + shared_92*(generation_embedding_link + generation_ffn_dense_work) + shared_94*(generation_ffn_moe_link + generation_ffn_moe_work) + shared_96*(generation_attention_mla_work + generation_embedding_link) + shared_97*(generation_embedding_link + generation_embedding_work)
+    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_109, shared_91, shared_93
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
-    del generation_chain, generation_stage
+    del generation_stage
     inverse_generation_time = 1/generation_time
     e2el = generation_time + prefill_time
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_108 = dp*tp
-    devices = pp*shared_108
-    shared_109 = batch*inverse_e2el
+    shared_111 = dp*tp
+    devices = pp*shared_111
+    shared_112 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_109
+    output_throughput = osl*shared_112
     inverse_output_throughput = 1/output_throughput
-    shared_110 = isl + osl
-    total_throughput = shared_109*shared_110
-    request_throughput = shared_109
-    del shared_109
+    shared_113 = isl + osl
+    total_throughput = shared_112*shared_113
+    request_throughput = shared_112
+    del shared_112
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_111 = devices*inverse_output_throughput
+    shared_114 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_112 = 1000000*price
-    cost_per_million_tokens = shared_111*shared_112
-    cost_per_million_total_tokens = devices*e2el*shared_112/(batch*shared_110)
-    del shared_112
-    energy_per_token = shared_111*tdp
-    del shared_111
-    shared_113 = inverse_tp*shared_94
-    shared_114 = inverse_tp*stored_ffn_dense_down_proj_weight
+    shared_115 = 1000000*price
+    cost_per_million_tokens = shared_114*shared_115
+    cost_per_million_total_tokens = devices*e2el*shared_115/(batch*shared_113)
+    del shared_115
+    energy_per_token = shared_114*tdp
+    del shared_114
+    shared_116 = inverse_tp*shared_96
+    shared_117 = inverse_tp*stored_ffn_dense_down_proj_weight
     del stored_ffn_dense_down_proj_weight
-    shared_115 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
+    shared_118 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
     del stored_ffn_moe_shared_down_proj_weight
-    shared_116 = shared_20*shared_92
-    shared_117 = inverse_tp*shared_31
+    shared_119 = shared_20*shared_94
+    shared_120 = inverse_tp*shared_31
     del shared_31
-    memory_weights = shared_113*stored_attention_mla_kv_b_weight + shared_113*stored_attention_mla_o_proj_weight + shared_113*stored_attention_mla_q_b_proj_weight + shared_114*shared_90 + shared_115*shared_92 + shared_116*shared_26 + shared_116*stored_ffn_moe_shared_gate_proj_weight + shared_117*shared_92 + shared_20*shared_90*stored_ffn_dense_gate_proj_weight + shared_36 + shared_7*shared_95 + shared_90*stored_attention_mla_norm_weight + shared_92*stored_attention_mla_norm_weight + shared_92*stored_ffn_moe_correction_bias + shared_92*stored_ffn_moe_router_weight + shared_94*stored_attention_mla_kv_a_norm_weight + shared_94*stored_attention_mla_kv_a_proj_weight + shared_94*stored_attention_mla_norm_weight + shared_94*stored_attention_mla_q_a_norm_weight + shared_94*stored_attention_mla_q_a_proj_weight + stored_attention_mla_norm_weight
-    del shared_113, shared_116, shared_20, shared_7, shared_90, shared_92, shared_95
-    memory_kv_per_sequence = kv_block*shared_94*shared_97*np.ceil(shared_110/kv_block)
-    del shared_110, shared_94, shared_97
+    memory_weights = shared_116*stored_attention_mla_kv_b_weight + shared_116*stored_attention_mla_o_proj_weight + shared_116*stored_attention_mla_q_b_proj_weight + shared_117*shared_92 + shared_118*shared_94 + shared_119*shared_26 + shared_119*stored_ffn_moe_shared_gate_proj_weight + shared_120*shared_94 + shared_20*shared_92*stored_ffn_dense_gate_proj_weight + shared_36 + shared_7*shared_97 + shared_92*stored_attention_mla_norm_weight + shared_94*stored_attention_mla_norm_weight + shared_94*stored_ffn_moe_correction_bias + shared_94*stored_ffn_moe_router_weight + shared_96*stored_attention_mla_kv_a_norm_weight + shared_96*stored_attention_mla_kv_a_proj_weight + shared_96*stored_attention_mla_norm_weight + shared_96*stored_attention_mla_q_a_norm_weight + shared_96*stored_attention_mla_q_a_proj_weight + stored_attention_mla_norm_weight
+    del shared_116, shared_119, shared_20, shared_7, shared_92, shared_94, shared_97
+    memory_kv_per_sequence = kv_block*shared_96*shared_99*np.ceil(shared_113/kv_block)
+    del shared_113, shared_96, shared_99
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_118 = shared_37*(inverse_tp + 1)
-    shared_119 = inverse_tp*shared_37
-    shared_120 = shared_119 + shared_50
-    del shared_50
-    shared_121 = 2048*activation_byte*shared_34
+    shared_121 = shared_37*(inverse_tp + 1)
+    shared_122 = inverse_tp*shared_37
+    shared_123 = shared_122 + shared_58
+    del shared_58
+    shared_124 = 2048*activation_byte*shared_34
     del shared_34
-    shared_122 = 256*activation_byte
-    shared_123 = shared_122*(192*inverse_tp + 29)
-    shared_124 = shared_122*(shared_23 + 57)
+    shared_125 = 256*activation_byte
+    shared_126 = shared_125*(192*inverse_tp + 29)
+    shared_127 = shared_125*(shared_23 + 57)
     del shared_23
-    shared_125 = shared_122*(448*shared_22 + 29)
-    shared_126 = shared_122*(128*inverse_tp + shared_24)
-    del shared_122, shared_24
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_118, shared_120), shared_38), shared_9), max_num_batched_tokens*shared_121), max_num_batched_tokens*shared_123), max_num_batched_tokens*shared_124), max_num_batched_tokens*shared_125), max_num_batched_tokens*shared_126), 55296*max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_9), 8192*shared_16*(5*max_num_batched_tokens + 4*np.maximum(isl, max_num_batched_tokens)))
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_118, shared_120), shared_121), shared_123), shared_124), shared_125), shared_126), 139264*shared_16), shared_38), shared_9)
-    del shared_118, shared_120, shared_121, shared_123, shared_124, shared_125, shared_126, shared_38, shared_9
+    shared_128 = shared_125*(448*shared_22 + 29)
+    shared_129 = shared_125*(128*inverse_tp + shared_24)
+    del shared_125, shared_24
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_121, shared_123), shared_38), shared_9), max_num_batched_tokens*shared_124), max_num_batched_tokens*shared_126), max_num_batched_tokens*shared_127), max_num_batched_tokens*shared_128), max_num_batched_tokens*shared_129), 55296*max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_9), 8192*shared_16*(5*max_num_batched_tokens + 4*np.maximum(isl, max_num_batched_tokens)))
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_121, shared_123), shared_124), shared_126), shared_127), shared_128), shared_129), 139264*shared_16), shared_38), shared_9)
+    del shared_121, shared_123, shared_124, shared_126, shared_127, shared_128, shared_129, shared_38, shared_9
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_127 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_127
-    shared_128 = -memory_limit + shared_127
-    del shared_127
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_128)/memory_kv_per_sequence, -shared_128/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_128
+    shared_130 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_130
+    shared_131 = -memory_limit + shared_130
+    del shared_130
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_131)/memory_kv_per_sequence, -shared_131/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_131
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_129 = inverse_schedule_sequences*schedule_prefill_tokens
+    shared_132 = inverse_schedule_sequences*schedule_prefill_tokens
     del inverse_schedule_sequences
-    shared_130 = shared_63 - 1
-    shared_131 = shared_130*shared_73
-    prefill_model_flop_attention = 7995392*batch*(256*isl*shared_66 + 2599*shared_129 + 128*shared_131 + 256*shared_73)
-    shared_132 = 2498560*(schedule_piece*schedule_piece)*shared_130*shared_63 + 2498560*shared_66*shared_75*shared_76 + 2498560*shared_72*shared_73
-    del schedule_piece, shared_130, shared_63, shared_72, shared_75, shared_76
-    prefill_model_flop_attention_core = batch*shared_132
-    shared_133 = inverse_tp*schedule_sequences
-    shared_134 = shared_1*shared_66
-    del shared_1, shared_66
-    prefill_flop_attention = 2046820352*inverse_tp*shared_134 + 7995392*schedule_prefill_tokens*(2368*inverse_tp + 231) + 1023410176*shared_131*shared_133 + 2046820352*shared_133*shared_73
-    prefill_flop_attention_core = shared_132*shared_133
-    del shared_132, shared_133
+    shared_133 = shared_64 - 1
+    shared_134 = shared_133*shared_74
+    prefill_model_flop_attention = 7995392*batch*(256*isl*shared_67 + 2599*shared_132 + 128*shared_134 + 256*shared_74)
+    shared_135 = 2498560*(schedule_piece*schedule_piece)*shared_133*shared_64 + 2498560*shared_67*shared_76*shared_77 + 2498560*shared_73*shared_74
+    del schedule_piece, shared_133, shared_64, shared_73, shared_76, shared_77
+    prefill_model_flop_attention_core = batch*shared_135
+    shared_136 = inverse_tp*schedule_sequences
+    shared_137 = shared_1*shared_67
+    del shared_1, shared_67
+    prefill_flop_attention = 2046820352*inverse_tp*shared_137 + 7995392*schedule_prefill_tokens*(2368*inverse_tp + 231) + 1023410176*shared_134*shared_136 + 2046820352*shared_136*shared_74
+    prefill_flop_attention_core = shared_135*shared_136
+    del shared_135, shared_136
     prefill_flop_ffn_per_token = 2378170368*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_router_per_token = 212860928
@@ -743,67 +750,71 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_flop_head_per_sequence = shared_35
     del shared_35
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_135 = 61*inverse_tp
-    shared_136 = 116*inverse_tp
-    shared_137 = 58*shared_117
-    del shared_117
-    shared_138 = shared_136*shared_26
+    shared_138 = 61*inverse_tp
+    shared_139 = 116*inverse_tp
+    shared_140 = 58*shared_120
+    del shared_120
+    shared_141 = shared_139*shared_26
     del shared_26
-    prefill_weight_byte_per_step = 6*inverse_tp*stored_ffn_dense_gate_proj_weight + 3*shared_114 + 58*shared_115 + shared_135*stored_attention_mla_kv_b_weight + shared_135*stored_attention_mla_o_proj_weight + shared_135*stored_attention_mla_q_b_proj_weight + shared_136*stored_ffn_moe_shared_gate_proj_weight + shared_137 + shared_138 + shared_36 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
-    del shared_114, shared_115, shared_135, shared_136, shared_36, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_kv_b_weight, stored_attention_mla_norm_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_attention_mla_q_b_proj_weight, stored_ffn_dense_gate_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight, stored_ffn_moe_shared_gate_proj_weight
+    prefill_weight_byte_per_step = 6*inverse_tp*stored_ffn_dense_gate_proj_weight + 3*shared_117 + 58*shared_118 + shared_138*stored_attention_mla_kv_b_weight + shared_138*stored_attention_mla_o_proj_weight + shared_138*stored_attention_mla_q_b_proj_weight + shared_139*stored_ffn_moe_shared_gate_proj_weight + shared_140 + shared_141 + shared_36 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
+    del shared_117, shared_118, shared_138, shared_139, shared_36, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_kv_b_weight, stored_attention_mla_norm_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_attention_mla_q_b_proj_weight, stored_ffn_dense_gate_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight, stored_ffn_moe_shared_gate_proj_weight
     prefill_weight_byte_per_token = shared_8
     del shared_8
-    shared_139 = 35136*kv_byte
-    prefill_kv_byte_per_token = shared_139
-    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_119 + shared_37
-    del shared_119, shared_37
-    shared_140 = schedule_rest_steps*shared_84 + schedule_whole_steps*shared_83
-    del schedule_rest_steps, schedule_whole_steps, shared_83, shared_84
-    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_137*shared_140 - shared_138*shared_140
-    del schedule_prefill_steps, shared_140
-    shared_141 = schedule_sequences*shared_73
-    del shared_73
-    shared_142 = 17568*kv_byte
-    shared_143 = schedule_sequences*shared_131
-    del shared_131
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_134*shared_139 + shared_139*shared_141 + shared_142*shared_143
-    shared_144 = 13303808*shared_22 + 8267905
+    shared_142 = 35136*kv_byte
+    prefill_kv_byte_per_token = shared_142
+    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_122 + shared_37
+    del shared_122, shared_37
+    prefill_scale_up_byte_ffn_moe = dispatch_byte*shared_56 + shared_44 + shared_53*shared_59
+    del shared_44, shared_53, shared_56, shared_59
+    shared_143 = schedule_rest_steps*shared_85 + schedule_whole_steps*shared_84
+    del schedule_rest_steps, schedule_whole_steps, shared_84, shared_85
+    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_140*shared_143 - shared_141*shared_143
+    del schedule_prefill_steps, shared_143
+    shared_144 = schedule_sequences*shared_74
+    del shared_74
+    shared_145 = 17568*kv_byte
+    shared_146 = schedule_sequences*shared_134
+    del shared_134
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_137*shared_142 + shared_142*shared_144 + shared_145*shared_146
+    shared_147 = 13303808*shared_22 + 8267905
     del shared_22
-    shared_145 = 3997696*shared_16
-    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(14741504*inverse_tp + shared_144) + prefill_activation_byte_per_sequence*schedule_sequences + shared_134*shared_145 + shared_141*shared_145 + 1998848*shared_143*shared_16
-    del shared_134, shared_141, shared_143, shared_145, shared_16
-    shared_146 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
-    flop_prefill = shared_108*shared_146
-    weight_byte_prefill = prefill_weight_byte*shared_108
-    kv_byte_prefill = prefill_kv_byte*shared_108
-    activation_byte_prefill = prefill_activation_byte*shared_108
-    shared_147 = 58*prefill_ffn_moe_link_scale_up_byte
-    del prefill_ffn_moe_link_scale_up_byte
-    shared_148 = 65*prefill_embedding_link_scale_up_byte
-    del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_108*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_147 + schedule_prefill_tokens*shared_148)
-    shared_149 = 58*prefill_ffn_moe_link_scale_out_byte
-    del prefill_ffn_moe_link_scale_out_byte
-    shared_150 = 65*prefill_embedding_link_scale_out_byte
-    del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_108*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_149 + schedule_prefill_tokens*shared_150)
+    shared_148 = 3997696*shared_16
+    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(14741504*inverse_tp + shared_147) + prefill_activation_byte_per_sequence*schedule_sequences + shared_137*shared_148 + shared_144*shared_148 + 1998848*shared_146*shared_16
+    del shared_137, shared_144, shared_146, shared_148, shared_16
+    shared_149 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
+    flop_prefill = shared_111*shared_149
+    weight_byte_prefill = prefill_weight_byte*shared_111
+    kv_byte_prefill = prefill_kv_byte*shared_111
+    activation_byte_prefill = prefill_activation_byte*shared_111
+    shared_150 = 58*prefill_scale_up_byte_ffn_moe
+    del prefill_scale_up_byte_ffn_moe
+    shared_151 = 65*prefill_embedding_link_scale_up_byte_0
+    del prefill_embedding_link_scale_up_byte_0
+    scale_up_byte_prefill = shared_111*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_150 + schedule_prefill_tokens*shared_151)
+    shared_152 = 58*prefill_ffn_moe_link_scale_out_byte_0
+    del prefill_ffn_moe_link_scale_out_byte_0
+    shared_153 = 65*prefill_embedding_link_scale_out_byte_0
+    del prefill_embedding_link_scale_out_byte_0
+    scale_out_byte_prefill = shared_111*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_152 + schedule_prefill_tokens*shared_153)
     del schedule_prefill_tokens, schedule_sequences
-    shared_151 = prefill_kv_byte + prefill_weight_byte
+    shared_154 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_152 = prefill_activation_byte + shared_151
+    shared_155 = prefill_activation_byte + shared_154
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_146/shared_152
-    del shared_146
-    shared_153 = batch*shared_129
-    del shared_129
-    shared_154 = inverse_pp*inverse_prefill_time
+    arithmetic_intensity_prefill = shared_149/shared_155
+    del shared_149
+    shared_156 = batch*shared_132
+    del shared_132
+    shared_157 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = inverse_dp*inverse_tp*shared_154*(1853358080*batch*inverse_peak_head + inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + 40869298176*inverse_peak_experts*shared_153 + 2378170368*inverse_peak_ffn*shared_153 + 212860928*inverse_peak_router*shared_153 + 5108662272*inverse_peak_shared_experts*shared_153)
-    del inverse_dp, prefill_model_flop_attention, prefill_model_flop_attention_core, shared_153
-    mbu_prefill = inverse_memory_bandwidth*shared_151*shared_154
-    del shared_151, shared_154
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_experts*rates_second_per_flop_experts + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head + prefill_flop_router*rates_second_per_flop_router + prefill_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_152, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_152
+    mfu_prefill = inverse_dp*inverse_tp*shared_157*(1853358080*batch*inverse_peak_head + inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + 40869298176*inverse_peak_experts*shared_156 + 2378170368*inverse_peak_ffn*shared_156 + 212860928*inverse_peak_router*shared_156 + 5108662272*inverse_peak_shared_experts*shared_156)
+    del inverse_dp, prefill_model_flop_attention, prefill_model_flop_attention_core, shared_156
+    mbu_prefill = inverse_memory_bandwidth*shared_154*shared_157
+    del shared_154, shared_157
+    shared_158 = -prefill_chain + shared_89
+    del prefill_chain, shared_89
+    bound_prefill = _largest(-rates_second_per_byte*shared_155 - shared_158, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_experts*rates_second_per_flop_experts - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - prefill_flop_router*rates_second_per_flop_router - prefill_flop_shared_experts*rates_second_per_flop_shared_experts - shared_158, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_155, shared_158
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -816,52 +827,54 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = 7995392*shared_98*(2624*inverse_tp + 231)
-    shared_155 = 2*isl + schedule_decode_steps + 1
-    decode_flop_attention_core = 8495104*inverse_tp*shared_155*shared_98
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_98
+    decode_flop_attention = 7995392*shared_100*(2624*inverse_tp + 231)
+    shared_159 = 2*isl + schedule_decode_steps + 1
+    decode_flop_attention_core = 8495104*inverse_tp*shared_100*shared_159
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_100
     del prefill_flop_ffn_per_token
-    decode_flop_router = prefill_flop_router_per_token*shared_98
+    decode_flop_router = prefill_flop_router_per_token*shared_100
     del prefill_flop_router_per_token
-    decode_flop_experts = prefill_flop_experts_per_token*shared_98
+    decode_flop_experts = prefill_flop_experts_per_token*shared_100
     del prefill_flop_experts_per_token
-    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_98
+    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_100
     del prefill_flop_shared_experts_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_98
+    decode_flop_head = prefill_flop_head_per_sequence*shared_100
     del prefill_flop_head_per_sequence
-    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_106*shared_137 - shared_106*shared_138)
-    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, shared_106, shared_137, shared_138
-    decode_kv_byte = shared_98*(prefill_kv_byte_per_token + shared_101*shared_142 + shared_139*shared_74)
-    del prefill_kv_byte_per_token, shared_101, shared_139, shared_142, shared_74
-    decode_activation_byte = shared_98*(activation_byte*(31731712*inverse_tp + shared_144) + prefill_activation_byte_per_sequence)
-    del prefill_activation_byte_per_sequence, shared_144
-    shared_156 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
-    shared_157 = schedule_decode_rounds*shared_108
-    del shared_108
-    flop_decode = shared_156*shared_157
-    weight_byte_decode = decode_weight_byte*shared_157
-    kv_byte_decode = decode_kv_byte*shared_157
-    activation_byte_decode = decode_activation_byte*shared_157
-    shared_158 = shared_157*shared_98
-    del shared_157, shared_98
-    scale_up_byte_decode = shared_158*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_147 + shared_148)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_147, shared_148
-    scale_out_byte_decode = shared_158*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_149 + shared_150)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_149, shared_150, shared_158
-    shared_159 = decode_kv_byte + decode_weight_byte
+    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_108*shared_140 - shared_108*shared_141)
+    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, shared_108, shared_140, shared_141
+    decode_kv_byte = shared_100*(prefill_kv_byte_per_token + shared_103*shared_145 + shared_142*shared_75)
+    del prefill_kv_byte_per_token, shared_103, shared_142, shared_145, shared_75
+    decode_activation_byte = shared_100*(activation_byte*(31731712*inverse_tp + shared_147) + prefill_activation_byte_per_sequence)
+    del prefill_activation_byte_per_sequence, shared_147
+    shared_160 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
+    shared_161 = schedule_decode_rounds*shared_111
+    del shared_111
+    flop_decode = shared_160*shared_161
+    weight_byte_decode = decode_weight_byte*shared_161
+    kv_byte_decode = decode_kv_byte*shared_161
+    activation_byte_decode = decode_activation_byte*shared_161
+    shared_162 = shared_100*shared_161
+    del shared_100, shared_161
+    scale_up_byte_decode = shared_162*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_150 + shared_151)
+    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_150, shared_151
+    scale_out_byte_decode = shared_162*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_152 + shared_153)
+    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_152, shared_153, shared_162
+    shared_163 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_160 = decode_activation_byte + shared_159
+    shared_164 = decode_activation_byte + shared_163
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_156/shared_160
-    del shared_156
-    shared_161 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_160/shared_164
+    del shared_160
+    shared_165 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = 8192*inverse_tp*schedule_decode_steps*shared_0*shared_161*(2786480*inverse_peak_attention + 1037*inverse_peak_attention_core*shared_155 + 4988928*inverse_peak_experts + 290304*inverse_peak_ffn + 226240*inverse_peak_head + 25984*inverse_peak_router + 623616*inverse_peak_shared_experts)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_experts, inverse_peak_ffn, inverse_peak_head, inverse_peak_router, inverse_peak_shared_experts, inverse_tp, schedule_decode_steps, shared_0, shared_155
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_159*shared_161
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_159, shared_161
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_experts*rates_second_per_flop_experts + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head + decode_flop_router*rates_second_per_flop_router + decode_flop_shared_experts*rates_second_per_flop_shared_experts, rates_second_per_byte*shared_160, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_experts, rates_second_per_flop_ffn, rates_second_per_flop_head, rates_second_per_flop_router, rates_second_per_flop_shared_experts, shared_160
+    mfu_decode = 8192*inverse_tp*schedule_decode_steps*shared_0*shared_165*(2786480*inverse_peak_attention + 1037*inverse_peak_attention_core*shared_159 + 4988928*inverse_peak_experts + 290304*inverse_peak_ffn + 226240*inverse_peak_head + 25984*inverse_peak_router + 623616*inverse_peak_shared_experts)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_experts, inverse_peak_ffn, inverse_peak_head, inverse_peak_router, inverse_peak_shared_experts, inverse_tp, schedule_decode_steps, shared_0, shared_159
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_163*shared_165
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_163, shared_165
+    shared_166 = -generation_chain + shared_110
+    del generation_chain, shared_110
+    bound_decode = _largest(-rates_second_per_byte*shared_164 - shared_166, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_experts*rates_second_per_flop_experts - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - decode_flop_router*rates_second_per_flop_router - decode_flop_shared_experts*rates_second_per_flop_shared_experts - shared_166, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_experts, rates_second_per_flop_ffn, rates_second_per_flop_head, rates_second_per_flop_router, rates_second_per_flop_shared_experts, shared_164, shared_166
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain

@@ -27,6 +27,8 @@ INPUTS = {
     'memory_bandwidth': ('B/s', 'memory bandwidth of a device'),
     'memory_byte': ('B', 'memory of a device'),
     'scale_up_bandwidth': ('B/s', 'scale-up link, per direction and device'),
+    'scale_up_peer_bandwidth': ('B/s', 'scale-up link to one peer, per direction'),
+    'scale_out_links': ('1', '1 where the device has a scale-out link, else 0'),
     'scale_out_bandwidth': ('B/s', 'scale-out link, per direction and device'),
     'domain': ('1', 'devices in a scale-up domain'),
     'tdp': ('W', 'thermal design power of a device'),
@@ -90,7 +92,7 @@ OUTPUTS = {
     'memory_limit': ('B', 'what the engine may use of a device'),
     'fits': ('1', '1 where all parts fit'),
     'max_batch': ('1', 'largest batch that fits'),
-    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices'),
+    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices, each rank as full as the fullest'),
     'weight_byte_prefill': ('B', 'weight bytes of prefill, all devices'),
     'kv_byte_prefill': ('B', 'kv bytes of prefill, all devices'),
     'activation_byte_prefill': ('B', 'activation bytes of prefill, all devices'),
@@ -99,13 +101,13 @@ OUTPUTS = {
     'arithmetic_intensity_prefill': ('FLOP/B', 'matrix FLOP per byte of memory traffic in prefill'),
     'mfu_prefill': ('1', 'model FLOP utilisation in prefill'),
     'mbu_prefill': ('1', 'memory bandwidth utilisation in prefill'),
-    'bound_prefill': ('1', 'what alone would take longest in prefill: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_prefill': ('1', 'what would save most time in prefill if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_prefill_attention': ('1', 'attention: share of the time of prefill'),
     'share_prefill_ffn': ('1', 'ffn: share of the time of prefill'),
     'share_prefill_head': ('1', 'head: share of the time of prefill'),
     'share_prefill_communication': ('1', 'communication: share of the time of prefill'),
     'share_prefill_launch': ('1', 'launch: share of the time of prefill'),
-    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices'),
+    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices, each rank as full as the fullest'),
     'weight_byte_decode': ('B', 'weight bytes of decode, all devices'),
     'kv_byte_decode': ('B', 'kv bytes of decode, all devices'),
     'activation_byte_decode': ('B', 'activation bytes of decode, all devices'),
@@ -114,7 +116,7 @@ OUTPUTS = {
     'arithmetic_intensity_decode': ('FLOP/B', 'matrix FLOP per byte of memory traffic in decode'),
     'mfu_decode': ('1', 'model FLOP utilisation in decode'),
     'mbu_decode': ('1', 'memory bandwidth utilisation in decode'),
-    'bound_decode': ('1', 'what alone would take longest in decode: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_decode': ('1', 'what would save most time in decode if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_decode_attention': ('1', 'attention: share of the time of decode'),
     'share_decode_ffn': ('1', 'ffn: share of the time of decode'),
     'share_decode_head': ('1', 'head: share of the time of decode'),
@@ -183,8 +185,8 @@ def _turn(gap, slope, count):
     return np.fmin(np.fmax(np.ceil(-gap / slope), 0.0), count)
 
 
-def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
-    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 64) == 0) & (np.floor((40)/(tp))*(tp) == 40) & (np.floor((np.maximum(8, tp))/(np.minimum(8, tp)))*(np.minimum(8, tp)) == np.maximum(8, tp)) & (np.floor((27648)/(tp))*(tp) == 27648) & (ep - 1 == 0)
+def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
+    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 64) == 0) & (np.floor((40)/(tp))*(tp) == 40) & (np.floor((np.maximum(8, tp))/(np.minimum(8, tp)))*(np.minimum(8, tp)) == np.maximum(8, tp)) & (np.floor((27648)/(tp))*(tp) == 27648) & (ep - 1 == 0) & ((1 - scale_out_links)*np.maximum(0, -domain + dp*pp*tp) == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
@@ -303,39 +305,41 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del shared_31
     shared_34 = shared_32*shared_33
     shared_35 = 10240*activation_byte
-    prefill_embedding_link_scale_up_byte = shared_34*shared_35
-    rates_second_per_byte_scale_up = inverse_link_efficiency/scale_up_bandwidth
+    prefill_embedding_link_scale_up_byte_0 = shared_34*shared_35
+    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_33))
     shared_36 = np.ceil(shared_32*tp)
     shared_37 = shared_36 - 1
     shared_38 = shared_32*shared_37/shared_36
     del shared_32, shared_36
-    prefill_embedding_link_scale_out_byte = shared_35*shared_38
+    prefill_embedding_link_scale_out_byte_0 = shared_35*shared_38
     del shared_35
-    rates_second_per_byte_scale_out = inverse_link_efficiency/scale_out_bandwidth
-    del inverse_link_efficiency
+    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
     shared_39 = scale_out_latency*shared_37 + scale_up_latency*shared_33
     del shared_33, shared_37
     prefill_embedding_link_hops = 2*shared_39
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_embedding_link_scale_up_byte*rates_second_per_byte_scale_up
-    prefill_head_link_scale_up_byte = shared_29*shared_34
+    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    prefill_head_link_scale_up_byte_0 = shared_29*shared_34
     del shared_34
-    prefill_head_link_scale_out_byte = shared_29*shared_38
+    prefill_head_link_scale_out_byte_0 = shared_29*shared_38
     del shared_38
     prefill_head_link_hops = shared_39
     del shared_39
-    prefill_head_link_per_token = prefill_head_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_head_link_scale_up_byte*rates_second_per_byte_scale_up
+    prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    del rates_second_per_byte_scale_up_0
     shared_40 = inverse_dp*inverse_tp
     del inverse_dp
     shared_41 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_40))))
     shared_42 = pp - shared_41
-    prefill_pipeline_link_scale_up_byte = shared_21*shared_42
+    prefill_pipeline_link_scale_up_byte_0 = shared_21*shared_42
+    rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
+    del inverse_link_efficiency
     shared_43 = shared_41 - 1
     del shared_41
-    prefill_pipeline_link_scale_out_byte = shared_21*shared_43
+    prefill_pipeline_link_scale_out_byte_0 = shared_21*shared_43
     prefill_pipeline_link_hops = scale_out_latency*shared_43 + scale_up_latency*shared_42
     del shared_42, shared_43
-    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_pipeline_link_scale_up_byte*rates_second_per_byte_scale_up
-    del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
+    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_1
+    del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_1
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
     prefill_attention_full_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
@@ -396,24 +400,24 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_communication_time = 129*prefill_embedding_link + prefill_head_link + shared_59
     shared_60 = launch_latency*schedule_prefill_steps
     prefill_launch_time = 580*shared_60
-    prefill_chain = prefill_attention_time + prefill_communication_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
+    shared_61 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_61
     inverse_prefill_chain = 1/prefill_chain
-    del prefill_chain
-    shared_61 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
-    shared_62 = 64 - shared_61
-    shared_63 = np.floor(inverse_pp)
-    shared_64 = -9*shared_61 + shared_63 + 579
-    prefill_stage = prefill_head_link + prefill_head_work + shared_60*shared_64 + shared_62*(prefill_attention_full_work + prefill_embedding_link) + shared_62*(prefill_embedding_link + prefill_ffn_dense_work) + shared_63*(prefill_embedding_link + prefill_embedding_work)
+    shared_62 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
+    shared_63 = 64 - shared_62
+    shared_64 = np.floor(inverse_pp)
+    shared_65 = -9*shared_62 + shared_64 + 579
+    prefill_stage = prefill_head_link + prefill_head_work + shared_60*shared_65 + shared_63*(prefill_attention_full_work + prefill_embedding_link) + shared_63*(prefill_embedding_link + prefill_ffn_dense_work) + shared_64*(prefill_embedding_link + prefill_embedding_work)
     del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_60
-    shared_65 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_66 = prefill_attention_full_residual_to_norm_move_fixed + shared_65
-    prefill_bubble = shared_59 + shared_61*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_66) + shared_61*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_66) + (1 - shared_63)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_65)
-    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_59, shared_61, shared_65, shared_66
+    shared_66 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_67 = prefill_attention_full_residual_to_norm_move_fixed + shared_66
+    prefill_bubble = shared_59 + shared_62*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_67) + shared_62*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_67) + (1 - shared_64)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_66)
+    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_59, shared_62, shared_66, shared_67
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_67 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_67
+    shared_68 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_68
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -426,12 +430,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_51
     generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs + shared_48)
     del prefill_attention_full_score_to_attend_compute_per_pairs, shared_48
-    shared_68 = schedule_decode_steps - 1
-    shared_69 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
-    shared_70 = generation_attention_full_score_to_attend_slope*(shared_69 - 1)
-    shared_71 = 2*generation_attention_full_score_to_attend_gap
-    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_68) + np.maximum(shared_69*(generation_attention_full_score_to_attend_gap + (0.5)*shared_70), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_68 + shared_71) - 0.5*shared_69*(shared_70 + shared_71))
-    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_69, shared_70, shared_71
+    shared_69 = schedule_decode_steps - 1
+    shared_70 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
+    shared_71 = generation_attention_full_score_to_attend_slope*(shared_70 - 1)
+    shared_72 = 2*generation_attention_full_score_to_attend_gap
+    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_69) + np.maximum(shared_70*(generation_attention_full_score_to_attend_gap + (0.5)*shared_71), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_69 + shared_72) - 0.5*shared_70*(shared_71 + shared_72))
+    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_70, shared_71, shared_72
     generation_attention_full_o_proj_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_o_proj_compute_per_tokens, prefill_attention_full_o_proj_move_fixed, prefill_attention_full_o_proj_move_per_tokens
     generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -453,125 +457,128 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 129*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_72 = launch_latency*schedule_decode_steps
-    generation_launch_time = 580*shared_72
-    generation_chain = generation_attention_time + generation_communication_time + generation_ffn_time + generation_head_time + generation_launch_time
+    shared_73 = launch_latency*schedule_decode_steps
+    generation_launch_time = 580*shared_73
+    shared_74 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_74
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_62*(generation_attention_full_work + generation_embedding_link) + shared_62*(generation_embedding_link + generation_ffn_dense_work) + shared_63*(generation_embedding_link + generation_embedding_work) + shared_64*shared_72
-    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_64, shared_72
+    generation_stage = generation_head_link + generation_head_work + shared_63*(generation_attention_full_work + generation_embedding_link) + shared_63*(generation_embedding_link + generation_ffn_dense_work) + shared_64*(generation_embedding_link + generation_embedding_work) + shared_65*shared_73
+    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_65, shared_73
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
-    del generation_chain, generation_stage
+    del generation_stage
     inverse_generation_time = 1/generation_time
     e2el = generation_time + prefill_time
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_73 = dp*tp
-    devices = pp*shared_73
-    shared_74 = batch*inverse_e2el
+    shared_75 = dp*tp
+    devices = pp*shared_75
+    shared_76 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_74
+    output_throughput = osl*shared_76
     inverse_output_throughput = 1/output_throughput
-    shared_75 = isl + osl
-    total_throughput = shared_74*shared_75
-    request_throughput = shared_74
-    del shared_74
+    shared_77 = isl + osl
+    total_throughput = shared_76*shared_77
+    request_throughput = shared_76
+    del shared_76
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_76 = devices*inverse_output_throughput
+    shared_78 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_77 = 1000000*price
-    cost_per_million_tokens = shared_76*shared_77
-    cost_per_million_total_tokens = devices*e2el*shared_77/(batch*shared_75)
-    del shared_77
-    energy_per_token = shared_76*tdp
-    del shared_76
-    shared_78 = 2*shared_62
-    memory_weights = shared_11*shared_62 + shared_12*shared_78 + shared_13*shared_62 + shared_14*shared_62 + shared_23*shared_78 + shared_26*shared_62 + shared_28 + shared_4*shared_63 + shared_78*stored_attention_full_norm_weight + stored_attention_full_norm_weight
-    del shared_13, shared_14, shared_4, shared_63, shared_78
-    memory_kv_per_sequence = 2048*kv_block*shared_17*shared_62*np.ceil(shared_75/kv_block)
-    del shared_62, shared_75
+    shared_79 = 1000000*price
+    cost_per_million_tokens = shared_78*shared_79
+    cost_per_million_total_tokens = devices*e2el*shared_79/(batch*shared_77)
+    del shared_79
+    energy_per_token = shared_78*tdp
+    del shared_78
+    shared_80 = 2*shared_63
+    memory_weights = shared_11*shared_63 + shared_12*shared_80 + shared_13*shared_63 + shared_14*shared_63 + shared_23*shared_80 + shared_26*shared_63 + shared_28 + shared_4*shared_64 + shared_80*stored_attention_full_norm_weight + stored_attention_full_norm_weight
+    del shared_13, shared_14, shared_4, shared_64, shared_80
+    memory_kv_per_sequence = 2048*kv_block*shared_17*shared_63*np.ceil(shared_77/kv_block)
+    del shared_63, shared_77
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_79 = shared_20*shared_29
+    shared_81 = shared_20*shared_29
     del shared_20
-    shared_80 = inverse_tp*shared_29
-    shared_81 = shared_21 + shared_80
+    shared_82 = inverse_tp*shared_29
+    shared_83 = shared_21 + shared_82
     del shared_21
-    shared_82 = shared_15*(10*inverse_tp + 3*shared_7)
+    shared_84 = shared_15*(10*inverse_tp + 3*shared_7)
     del shared_15
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_30, shared_6), shared_79), shared_81), max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_24), max_num_batched_tokens*shared_25), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_82)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_16, shared_24), shared_25), shared_30), shared_6), shared_79), shared_81), shared_82)
-    del shared_16, shared_24, shared_25, shared_30, shared_6, shared_79, shared_81, shared_82
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_30, shared_6), shared_81), shared_83), max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_24), max_num_batched_tokens*shared_25), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_84)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_16, shared_24), shared_25), shared_30), shared_6), shared_81), shared_83), shared_84)
+    del shared_16, shared_24, shared_25, shared_30, shared_6, shared_81, shared_83, shared_84
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_83 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_83
-    shared_84 = -memory_limit + shared_83
-    del shared_83
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_84)/memory_kv_per_sequence, -shared_84/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_84
+    shared_85 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_85
+    shared_86 = -memory_limit + shared_85
+    del shared_85
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_86)/memory_kv_per_sequence, -shared_86/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_86
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_85 = shared_45 - 1
-    shared_86 = 655360*(schedule_piece*schedule_piece)*shared_45*shared_85 + 655360*shared_47*shared_50 + 655360*shared_49*shared_52*shared_53
+    shared_87 = shared_45 - 1
+    shared_88 = 655360*(schedule_piece*schedule_piece)*shared_45*shared_87 + 655360*shared_47*shared_50 + 655360*shared_49*shared_52*shared_53
     del schedule_piece, shared_45, shared_47, shared_52, shared_53
-    prefill_model_flop_attention_core = batch*shared_86
+    prefill_model_flop_attention_core = batch*shared_88
     prefill_flop_attention_per_token = 6710886400*inverse_tp + 1342177280*shared_7
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_86
-    del shared_86
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_88
+    del shared_88
     prefill_flop_ffn_per_token = 54358179840*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_head_per_sequence = shared_27
     del shared_27
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_87 = 128*shared_7
-    prefill_weight_byte_per_step = 64*shared_11 + 128*shared_12 + 128*shared_23 + 64*shared_26 + shared_28 + shared_87*stored_attention_full_k_proj_bias + shared_87*stored_attention_full_k_proj_weight + 129*stored_attention_full_norm_weight
-    del shared_11, shared_12, shared_23, shared_26, shared_28, shared_87, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
+    shared_89 = 128*shared_7
+    prefill_weight_byte_per_step = 64*shared_11 + 128*shared_12 + 128*shared_23 + 64*shared_26 + shared_28 + shared_89*stored_attention_full_k_proj_bias + shared_89*stored_attention_full_k_proj_weight + 129*stored_attention_full_norm_weight
+    del shared_11, shared_12, shared_23, shared_26, shared_28, shared_89, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
     prefill_weight_byte_per_token = shared_5
     del shared_5
-    shared_88 = 131072*shared_17
-    prefill_kv_byte_per_token = shared_88
+    shared_90 = 131072*shared_17
+    prefill_kv_byte_per_token = shared_90
     prefill_activation_byte_per_token = activation_byte*(12582912*inverse_tp + 262144*shared_7 + 3937281)
     del shared_7
-    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_29 + shared_80
-    del shared_29, shared_80
+    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_29 + shared_82
+    del shared_29, shared_82
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_89 = schedule_sequences*shared_50
+    shared_91 = schedule_sequences*shared_50
     del shared_50
-    shared_90 = 65536*shared_17
+    shared_92 = 65536*shared_17
     del shared_17
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_49*shared_88 + shared_85*shared_89*shared_90 + shared_88*shared_89
-    del shared_1, shared_49, shared_85, shared_89
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_49*shared_90 + shared_87*shared_91*shared_92 + shared_90*shared_91
+    del shared_1, shared_49, shared_87, shared_91
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_91 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_73*shared_91
-    weight_byte_prefill = prefill_weight_byte*shared_73
-    kv_byte_prefill = prefill_kv_byte*shared_73
-    activation_byte_prefill = prefill_activation_byte*shared_73
-    shared_92 = 129*prefill_embedding_link_scale_up_byte
-    del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_73*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_92)
-    shared_93 = 129*prefill_embedding_link_scale_out_byte
-    del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_73*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_93)
-    shared_94 = prefill_kv_byte + prefill_weight_byte
+    shared_93 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_75*shared_93
+    weight_byte_prefill = prefill_weight_byte*shared_75
+    kv_byte_prefill = prefill_kv_byte*shared_75
+    activation_byte_prefill = prefill_activation_byte*shared_75
+    shared_94 = 129*prefill_embedding_link_scale_up_byte_0
+    del prefill_embedding_link_scale_up_byte_0
+    scale_up_byte_prefill = shared_75*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_94)
+    shared_95 = 129*prefill_embedding_link_scale_out_byte_0
+    del prefill_embedding_link_scale_out_byte_0
+    scale_out_byte_prefill = shared_75*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_95)
+    shared_96 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_95 = prefill_activation_byte + shared_94
+    shared_97 = prefill_activation_byte + shared_96
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_91/shared_95
-    del shared_91
-    shared_96 = batch*schedule_prefill_tokens/schedule_sequences
+    arithmetic_intensity_prefill = shared_93/shared_97
+    del shared_93
+    shared_98 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    shared_97 = inverse_pp*inverse_prefill_time
+    shared_99 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_40*shared_97*(1557135360*batch*inverse_peak_head + 8053063680*inverse_peak_attention*shared_96 + inverse_peak_attention_core*prefill_model_flop_attention_core + 54358179840*inverse_peak_ffn*shared_96)
-    del prefill_model_flop_attention_core, shared_40, shared_96
-    mbu_prefill = inverse_memory_bandwidth*shared_94*shared_97
-    del shared_94, shared_97
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_95, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_95
+    mfu_prefill = shared_40*shared_99*(1557135360*batch*inverse_peak_head + 8053063680*inverse_peak_attention*shared_98 + inverse_peak_attention_core*prefill_model_flop_attention_core + 54358179840*inverse_peak_ffn*shared_98)
+    del prefill_model_flop_attention_core, shared_40, shared_98
+    mbu_prefill = inverse_memory_bandwidth*shared_96*shared_99
+    del shared_96, shared_99
+    shared_100 = -prefill_chain + shared_61
+    del prefill_chain, shared_61
+    bound_prefill = _largest(-rates_second_per_byte*shared_97 - shared_100, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_100, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_100, shared_97
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -582,49 +589,51 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_67
+    decode_flop_attention = prefill_flop_attention_per_token*shared_68
     del prefill_flop_attention_per_token
-    shared_98 = 2*isl + schedule_decode_steps + 1
-    shared_99 = 655360*inverse_tp
+    shared_101 = 2*isl + schedule_decode_steps + 1
+    shared_102 = 655360*inverse_tp
     del inverse_tp
-    decode_flop_attention_core = shared_67*shared_98*shared_99
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_67
+    decode_flop_attention_core = shared_101*shared_102*shared_68
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_68
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_67
+    decode_flop_head = prefill_flop_head_per_sequence*shared_68
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_67*(prefill_kv_byte_per_token + shared_51*shared_88 + shared_68*shared_90)
-    del prefill_kv_byte_per_token, shared_51, shared_68, shared_88, shared_90
-    decode_activation_byte = shared_67*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_68*(prefill_kv_byte_per_token + shared_51*shared_90 + shared_69*shared_92)
+    del prefill_kv_byte_per_token, shared_51, shared_69, shared_90, shared_92
+    decode_activation_byte = shared_68*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_100 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_101 = schedule_decode_rounds*shared_73
-    del shared_73
-    flop_decode = shared_100*shared_101
-    weight_byte_decode = decode_weight_byte*shared_101
-    kv_byte_decode = decode_kv_byte*shared_101
-    activation_byte_decode = decode_activation_byte*shared_101
-    shared_102 = shared_101*shared_67
-    del shared_101, shared_67
-    scale_up_byte_decode = shared_102*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_92)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_92
-    scale_out_byte_decode = shared_102*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_93)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_102, shared_93
-    shared_103 = decode_kv_byte + decode_weight_byte
+    shared_103 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_104 = schedule_decode_rounds*shared_75
+    del shared_75
+    flop_decode = shared_103*shared_104
+    weight_byte_decode = decode_weight_byte*shared_104
+    kv_byte_decode = decode_kv_byte*shared_104
+    activation_byte_decode = decode_activation_byte*shared_104
+    shared_105 = shared_104*shared_68
+    del shared_104, shared_68
+    scale_up_byte_decode = shared_105*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_94)
+    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_94
+    scale_out_byte_decode = shared_105*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_95)
+    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_105, shared_95
+    shared_106 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_104 = decode_activation_byte + shared_103
+    shared_107 = decode_activation_byte + shared_106
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_100/shared_104
-    del shared_100
-    shared_105 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_103/shared_107
+    del shared_103
+    shared_108 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = schedule_decode_steps*shared_0*shared_105*shared_99*(12288*inverse_peak_attention + inverse_peak_attention_core*shared_98 + 82944*inverse_peak_ffn + 2376*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_98, shared_99
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_103*shared_105
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_103, shared_105
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_104, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_104
+    mfu_decode = schedule_decode_steps*shared_0*shared_102*shared_108*(12288*inverse_peak_attention + inverse_peak_attention_core*shared_101 + 82944*inverse_peak_ffn + 2376*inverse_peak_head)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_101, shared_102
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_106*shared_108
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_106, shared_108
+    shared_109 = -generation_chain + shared_74
+    del generation_chain, shared_74
+    bound_decode = _largest(-rates_second_per_byte*shared_107 - shared_109, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_109, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_107, shared_109
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain

@@ -27,6 +27,8 @@ INPUTS = {
     'memory_bandwidth': ('B/s', 'memory bandwidth of a device'),
     'memory_byte': ('B', 'memory of a device'),
     'scale_up_bandwidth': ('B/s', 'scale-up link, per direction and device'),
+    'scale_up_peer_bandwidth': ('B/s', 'scale-up link to one peer, per direction'),
+    'scale_out_links': ('1', '1 where the device has a scale-out link, else 0'),
     'scale_out_bandwidth': ('B/s', 'scale-out link, per direction and device'),
     'domain': ('1', 'devices in a scale-up domain'),
     'tdp': ('W', 'thermal design power of a device'),
@@ -90,7 +92,7 @@ OUTPUTS = {
     'memory_limit': ('B', 'what the engine may use of a device'),
     'fits': ('1', '1 where all parts fit'),
     'max_batch': ('1', 'largest batch that fits'),
-    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices'),
+    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices, each rank as full as the fullest'),
     'weight_byte_prefill': ('B', 'weight bytes of prefill, all devices'),
     'kv_byte_prefill': ('B', 'kv bytes of prefill, all devices'),
     'activation_byte_prefill': ('B', 'activation bytes of prefill, all devices'),
@@ -99,13 +101,13 @@ OUTPUTS = {
     'arithmetic_intensity_prefill': ('FLOP/B', 'matrix FLOP per byte of memory traffic in prefill'),
     'mfu_prefill': ('1', 'model FLOP utilisation in prefill'),
     'mbu_prefill': ('1', 'memory bandwidth utilisation in prefill'),
-    'bound_prefill': ('1', 'what alone would take longest in prefill: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_prefill': ('1', 'what would save most time in prefill if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_prefill_attention': ('1', 'attention: share of the time of prefill'),
     'share_prefill_ffn': ('1', 'ffn: share of the time of prefill'),
     'share_prefill_head': ('1', 'head: share of the time of prefill'),
     'share_prefill_communication': ('1', 'communication: share of the time of prefill'),
     'share_prefill_launch': ('1', 'launch: share of the time of prefill'),
-    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices'),
+    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices, each rank as full as the fullest'),
     'weight_byte_decode': ('B', 'weight bytes of decode, all devices'),
     'kv_byte_decode': ('B', 'kv bytes of decode, all devices'),
     'activation_byte_decode': ('B', 'activation bytes of decode, all devices'),
@@ -114,7 +116,7 @@ OUTPUTS = {
     'arithmetic_intensity_decode': ('FLOP/B', 'matrix FLOP per byte of memory traffic in decode'),
     'mfu_decode': ('1', 'model FLOP utilisation in decode'),
     'mbu_decode': ('1', 'memory bandwidth utilisation in decode'),
-    'bound_decode': ('1', 'what alone would take longest in decode: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_decode': ('1', 'what would save most time in decode if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_decode_attention': ('1', 'attention: share of the time of decode'),
     'share_decode_ffn': ('1', 'ffn: share of the time of decode'),
     'share_decode_head': ('1', 'head: share of the time of decode'),
@@ -183,8 +185,8 @@ def _turn(gap, slope, count):
     return np.fmin(np.fmax(np.ceil(-gap / slope), 0.0), count)
 
 
-def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
-    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 28) == 0) & (np.floor((28)/(tp))*(tp) == 28) & (np.floor((np.maximum(4, tp))/(np.minimum(4, tp)))*(np.minimum(4, tp)) == np.maximum(4, tp)) & (np.floor((18944)/(tp))*(tp) == 18944) & (ep - 1 == 0)
+def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
+    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 28) == 0) & (np.floor((28)/(tp))*(tp) == 28) & (np.floor((np.maximum(4, tp))/(np.minimum(4, tp)))*(np.minimum(4, tp)) == np.maximum(4, tp)) & (np.floor((18944)/(tp))*(tp) == 18944) & (ep - 1 == 0) & ((1 - scale_out_links)*np.maximum(0, -domain + dp*pp*tp) == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
@@ -306,39 +308,41 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del shared_32
     shared_35 = shared_33*shared_34
     shared_36 = 7168*activation_byte
-    prefill_embedding_link_scale_up_byte = shared_35*shared_36
-    rates_second_per_byte_scale_up = inverse_link_efficiency/scale_up_bandwidth
+    prefill_embedding_link_scale_up_byte_0 = shared_35*shared_36
+    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_34))
     shared_37 = np.ceil(shared_33*tp)
     shared_38 = shared_37 - 1
     shared_39 = shared_33*shared_38/shared_37
     del shared_33, shared_37
-    prefill_embedding_link_scale_out_byte = shared_36*shared_39
+    prefill_embedding_link_scale_out_byte_0 = shared_36*shared_39
     del shared_36
-    rates_second_per_byte_scale_out = inverse_link_efficiency/scale_out_bandwidth
-    del inverse_link_efficiency
+    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
     shared_40 = scale_out_latency*shared_38 + scale_up_latency*shared_34
     del shared_34, shared_38
     prefill_embedding_link_hops = 2*shared_40
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_embedding_link_scale_up_byte*rates_second_per_byte_scale_up
-    prefill_head_link_scale_up_byte = shared_30*shared_35
+    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    prefill_head_link_scale_up_byte_0 = shared_30*shared_35
     del shared_35
-    prefill_head_link_scale_out_byte = shared_30*shared_39
+    prefill_head_link_scale_out_byte_0 = shared_30*shared_39
     del shared_39
     prefill_head_link_hops = shared_40
     del shared_40
-    prefill_head_link_per_token = prefill_head_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_head_link_scale_up_byte*rates_second_per_byte_scale_up
+    prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    del rates_second_per_byte_scale_up_0
     shared_41 = inverse_dp*inverse_tp
     del inverse_dp
     shared_42 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_41))))
     shared_43 = pp - shared_42
-    prefill_pipeline_link_scale_up_byte = shared_22*shared_43
+    prefill_pipeline_link_scale_up_byte_0 = shared_22*shared_43
+    rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
+    del inverse_link_efficiency
     shared_44 = shared_42 - 1
     del shared_42
-    prefill_pipeline_link_scale_out_byte = shared_22*shared_44
+    prefill_pipeline_link_scale_out_byte_0 = shared_22*shared_44
     prefill_pipeline_link_hops = scale_out_latency*shared_44 + scale_up_latency*shared_43
     del shared_43, shared_44
-    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_pipeline_link_scale_up_byte*rates_second_per_byte_scale_up
-    del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
+    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_1
+    del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_1
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
     prefill_attention_full_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
@@ -399,24 +403,24 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_communication_time = 57*prefill_embedding_link + prefill_head_link + shared_60
     shared_61 = launch_latency*schedule_prefill_steps
     prefill_launch_time = 256*shared_61
-    prefill_chain = prefill_attention_time + prefill_communication_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
+    shared_62 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_62
     inverse_prefill_chain = 1/prefill_chain
-    del prefill_chain
-    shared_62 = np.minimum(28, np.maximum(0, 28 - np.ceil(28*inverse_pp)))
-    shared_63 = 28 - shared_62
-    shared_64 = np.floor(inverse_pp)
-    shared_65 = -9*shared_62 + shared_64 + 255
-    prefill_stage = prefill_head_link + prefill_head_work + shared_61*shared_65 + shared_63*(prefill_attention_full_work + prefill_embedding_link) + shared_63*(prefill_embedding_link + prefill_ffn_dense_work) + shared_64*(prefill_embedding_link + prefill_embedding_work)
+    shared_63 = np.minimum(28, np.maximum(0, 28 - np.ceil(28*inverse_pp)))
+    shared_64 = 28 - shared_63
+    shared_65 = np.floor(inverse_pp)
+    shared_66 = -9*shared_63 + shared_65 + 255
+    prefill_stage = prefill_head_link + prefill_head_work + shared_61*shared_66 + shared_64*(prefill_attention_full_work + prefill_embedding_link) + shared_64*(prefill_embedding_link + prefill_ffn_dense_work) + shared_65*(prefill_embedding_link + prefill_embedding_work)
     del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_61
-    shared_66 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_67 = prefill_attention_full_residual_to_norm_move_fixed + shared_66
-    prefill_bubble = shared_60 + shared_62*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_67) + shared_62*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_67) + (1 - shared_64)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_66)
-    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_60, shared_62, shared_66, shared_67
+    shared_67 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_68 = prefill_attention_full_residual_to_norm_move_fixed + shared_67
+    prefill_bubble = shared_60 + shared_63*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_68) + shared_63*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_68) + (1 - shared_65)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_67)
+    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_60, shared_63, shared_67, shared_68
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_68 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_68
+    shared_69 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_69
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -429,12 +433,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_52
     generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs + shared_49)
     del prefill_attention_full_score_to_attend_compute_per_pairs, shared_49
-    shared_69 = schedule_decode_steps - 1
-    shared_70 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
-    shared_71 = generation_attention_full_score_to_attend_slope*(shared_70 - 1)
-    shared_72 = 2*generation_attention_full_score_to_attend_gap
-    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_69) + np.maximum(shared_70*(generation_attention_full_score_to_attend_gap + (0.5)*shared_71), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_69 + shared_72) - 0.5*shared_70*(shared_71 + shared_72))
-    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_70, shared_71, shared_72
+    shared_70 = schedule_decode_steps - 1
+    shared_71 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
+    shared_72 = generation_attention_full_score_to_attend_slope*(shared_71 - 1)
+    shared_73 = 2*generation_attention_full_score_to_attend_gap
+    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_70) + np.maximum(shared_71*(generation_attention_full_score_to_attend_gap + (0.5)*shared_72), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_70 + shared_73) - 0.5*shared_71*(shared_72 + shared_73))
+    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_71, shared_72, shared_73
     generation_attention_full_o_proj_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_o_proj_compute_per_tokens, prefill_attention_full_o_proj_move_fixed, prefill_attention_full_o_proj_move_per_tokens
     generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -456,129 +460,132 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 57*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_73 = launch_latency*schedule_decode_steps
-    generation_launch_time = 256*shared_73
-    generation_chain = generation_attention_time + generation_communication_time + generation_ffn_time + generation_head_time + generation_launch_time
+    shared_74 = launch_latency*schedule_decode_steps
+    generation_launch_time = 256*shared_74
+    shared_75 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_75
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_63*(generation_attention_full_work + generation_embedding_link) + shared_63*(generation_embedding_link + generation_ffn_dense_work) + shared_64*(generation_embedding_link + generation_embedding_work) + shared_65*shared_73
-    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_65, shared_73
+    generation_stage = generation_head_link + generation_head_work + shared_64*(generation_attention_full_work + generation_embedding_link) + shared_64*(generation_embedding_link + generation_ffn_dense_work) + shared_65*(generation_embedding_link + generation_embedding_work) + shared_66*shared_74
+    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_66, shared_74
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
-    del generation_chain, generation_stage
+    del generation_stage
     inverse_generation_time = 1/generation_time
     e2el = generation_time + prefill_time
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_74 = dp*tp
-    devices = pp*shared_74
-    shared_75 = batch*inverse_e2el
+    shared_76 = dp*tp
+    devices = pp*shared_76
+    shared_77 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_75
+    output_throughput = osl*shared_77
     inverse_output_throughput = 1/output_throughput
-    shared_76 = isl + osl
-    total_throughput = shared_75*shared_76
-    request_throughput = shared_75
-    del shared_75
+    shared_78 = isl + osl
+    total_throughput = shared_77*shared_78
+    request_throughput = shared_77
+    del shared_77
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_77 = devices*inverse_output_throughput
+    shared_79 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_78 = 1000000*price
-    cost_per_million_tokens = shared_77*shared_78
-    cost_per_million_total_tokens = devices*e2el*shared_78/(batch*shared_76)
-    del shared_78
-    energy_per_token = shared_77*tdp
-    del shared_77
-    shared_79 = 2*shared_63
-    memory_weights = shared_11*shared_63 + shared_12*shared_79 + shared_13*shared_63 + shared_14*shared_63 + shared_24*shared_79 + shared_27*shared_63 + shared_29 + shared_4*shared_64 + shared_79*stored_attention_full_norm_weight + stored_attention_full_norm_weight
-    del shared_13, shared_14, shared_4, shared_64, shared_79
-    memory_kv_per_sequence = 1024*kv_block*shared_18*shared_63*np.ceil(shared_76/kv_block)
-    del shared_63, shared_76
+    shared_80 = 1000000*price
+    cost_per_million_tokens = shared_79*shared_80
+    cost_per_million_total_tokens = devices*e2el*shared_80/(batch*shared_78)
+    del shared_80
+    energy_per_token = shared_79*tdp
+    del shared_79
+    shared_81 = 2*shared_64
+    memory_weights = shared_11*shared_64 + shared_12*shared_81 + shared_13*shared_64 + shared_14*shared_64 + shared_24*shared_81 + shared_27*shared_64 + shared_29 + shared_4*shared_65 + shared_81*stored_attention_full_norm_weight + stored_attention_full_norm_weight
+    del shared_13, shared_14, shared_4, shared_65, shared_81
+    memory_kv_per_sequence = 1024*kv_block*shared_18*shared_64*np.ceil(shared_78/kv_block)
+    del shared_64, shared_78
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_80 = shared_21*shared_30
+    shared_82 = shared_21*shared_30
     del shared_21
-    shared_81 = inverse_tp*shared_30
-    shared_82 = shared_22 + shared_81
+    shared_83 = inverse_tp*shared_30
+    shared_84 = shared_22 + shared_83
     del shared_22
-    shared_83 = 512*activation_byte
-    shared_84 = shared_25*shared_83
+    shared_85 = 512*activation_byte
+    shared_86 = shared_25*shared_85
     del shared_25
-    shared_85 = shared_83*(14*inverse_tp + 3*shared_7)
-    shared_86 = shared_15*shared_83
-    del shared_15, shared_83
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_31, shared_6), shared_80), shared_82), max_num_batched_tokens*shared_26), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_84), max_num_batched_tokens*shared_85), max_num_batched_tokens*shared_86)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_26, shared_31), shared_6), shared_80), shared_82), shared_84), shared_85), shared_86)
-    del shared_26, shared_31, shared_6, shared_80, shared_82, shared_84, shared_85, shared_86
+    shared_87 = shared_85*(14*inverse_tp + 3*shared_7)
+    shared_88 = shared_15*shared_85
+    del shared_15, shared_85
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_31, shared_6), shared_82), shared_84), max_num_batched_tokens*shared_26), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_86), max_num_batched_tokens*shared_87), max_num_batched_tokens*shared_88)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_26, shared_31), shared_6), shared_82), shared_84), shared_86), shared_87), shared_88)
+    del shared_26, shared_31, shared_6, shared_82, shared_84, shared_86, shared_87, shared_88
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_87 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_87
-    shared_88 = -memory_limit + shared_87
-    del shared_87
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_88)/memory_kv_per_sequence, -shared_88/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_88
+    shared_89 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_89
+    shared_90 = -memory_limit + shared_89
+    del shared_89
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_90)/memory_kv_per_sequence, -shared_90/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_90
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_89 = shared_46 - 1
-    shared_90 = 200704*(schedule_piece*schedule_piece)*shared_46*shared_89 + 200704*shared_48*shared_51 + 200704*shared_50*shared_53*shared_54
+    shared_91 = shared_46 - 1
+    shared_92 = 200704*(schedule_piece*schedule_piece)*shared_46*shared_91 + 200704*shared_48*shared_51 + 200704*shared_50*shared_53*shared_54
     del schedule_piece, shared_46, shared_48, shared_53, shared_54
-    prefill_model_flop_attention_core = batch*shared_90
+    prefill_model_flop_attention_core = batch*shared_92
     prefill_flop_attention_per_token = 1438646272*inverse_tp + 205520896*shared_7
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_90
-    del shared_90
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_92
+    del shared_92
     prefill_flop_ffn_per_token = 11406409728*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_head_per_sequence = shared_28
     del shared_28
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_91 = 56*shared_7
-    prefill_weight_byte_per_step = 28*shared_11 + 56*shared_12 + 56*shared_24 + 28*shared_27 + shared_29 + shared_91*stored_attention_full_k_proj_bias + shared_91*stored_attention_full_k_proj_weight + 57*stored_attention_full_norm_weight
-    del shared_11, shared_12, shared_24, shared_27, shared_29, shared_91, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
+    shared_93 = 56*shared_7
+    prefill_weight_byte_per_step = 28*shared_11 + 56*shared_12 + 56*shared_24 + 28*shared_27 + shared_29 + shared_93*stored_attention_full_k_proj_bias + shared_93*stored_attention_full_k_proj_weight + 57*stored_attention_full_norm_weight
+    del shared_11, shared_12, shared_24, shared_27, shared_29, shared_93, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
     prefill_weight_byte_per_token = shared_5
     del shared_5
-    shared_92 = 28672*shared_18
-    prefill_kv_byte_per_token = shared_92
+    shared_94 = 28672*shared_18
+    prefill_kv_byte_per_token = shared_94
     prefill_activation_byte_per_token = activation_byte*(3784704*inverse_tp + 57344*shared_7 + 1207809)
     del shared_7
-    prefill_activation_byte_per_sequence = 17921*activation_byte + shared_30 + shared_81
-    del shared_30, shared_81
+    prefill_activation_byte_per_sequence = 17921*activation_byte + shared_30 + shared_83
+    del shared_30, shared_83
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_93 = schedule_sequences*shared_51
+    shared_95 = schedule_sequences*shared_51
     del shared_51
-    shared_94 = 14336*shared_18
+    shared_96 = 14336*shared_18
     del shared_18
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_50*shared_92 + shared_89*shared_93*shared_94 + shared_92*shared_93
-    del shared_1, shared_50, shared_89, shared_93
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_50*shared_94 + shared_91*shared_95*shared_96 + shared_94*shared_95
+    del shared_1, shared_50, shared_91, shared_95
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_95 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_74*shared_95
-    weight_byte_prefill = prefill_weight_byte*shared_74
-    kv_byte_prefill = prefill_kv_byte*shared_74
-    activation_byte_prefill = prefill_activation_byte*shared_74
-    shared_96 = 57*prefill_embedding_link_scale_up_byte
-    del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_74*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_96)
-    shared_97 = 57*prefill_embedding_link_scale_out_byte
-    del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_74*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_97)
-    shared_98 = prefill_kv_byte + prefill_weight_byte
+    shared_97 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_76*shared_97
+    weight_byte_prefill = prefill_weight_byte*shared_76
+    kv_byte_prefill = prefill_kv_byte*shared_76
+    activation_byte_prefill = prefill_activation_byte*shared_76
+    shared_98 = 57*prefill_embedding_link_scale_up_byte_0
+    del prefill_embedding_link_scale_up_byte_0
+    scale_up_byte_prefill = shared_76*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_98)
+    shared_99 = 57*prefill_embedding_link_scale_out_byte_0
+    del prefill_embedding_link_scale_out_byte_0
+    scale_out_byte_prefill = shared_76*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_99)
+    shared_100 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_99 = prefill_activation_byte + shared_98
+    shared_101 = prefill_activation_byte + shared_100
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_95/shared_99
-    del shared_95
-    shared_100 = batch*schedule_prefill_tokens/schedule_sequences
+    arithmetic_intensity_prefill = shared_97/shared_101
+    del shared_97
+    shared_102 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    shared_101 = inverse_pp*inverse_prefill_time
+    shared_103 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_101*shared_41*(1089994752*batch*inverse_peak_head + 1644167168*inverse_peak_attention*shared_100 + inverse_peak_attention_core*prefill_model_flop_attention_core + 11406409728*inverse_peak_ffn*shared_100)
-    del prefill_model_flop_attention_core, shared_100, shared_41
-    mbu_prefill = inverse_memory_bandwidth*shared_101*shared_98
-    del shared_101, shared_98
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_99, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_99
+    mfu_prefill = shared_103*shared_41*(1089994752*batch*inverse_peak_head + 1644167168*inverse_peak_attention*shared_102 + inverse_peak_attention_core*prefill_model_flop_attention_core + 11406409728*inverse_peak_ffn*shared_102)
+    del prefill_model_flop_attention_core, shared_102, shared_41
+    mbu_prefill = inverse_memory_bandwidth*shared_100*shared_103
+    del shared_100, shared_103
+    shared_104 = -prefill_chain + shared_62
+    del prefill_chain, shared_62
+    bound_prefill = _largest(-rates_second_per_byte*shared_101 - shared_104, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_104, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_101, shared_104
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -589,47 +596,49 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_68
+    decode_flop_attention = prefill_flop_attention_per_token*shared_69
     del prefill_flop_attention_per_token
-    shared_102 = 2*isl + schedule_decode_steps + 1
-    decode_flop_attention_core = 200704*inverse_tp*shared_102*shared_68
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_68
+    shared_105 = 2*isl + schedule_decode_steps + 1
+    decode_flop_attention_core = 200704*inverse_tp*shared_105*shared_69
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_69
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_68
+    decode_flop_head = prefill_flop_head_per_sequence*shared_69
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_68*(prefill_kv_byte_per_token + shared_52*shared_92 + shared_69*shared_94)
-    del prefill_kv_byte_per_token, shared_52, shared_69, shared_92, shared_94
-    decode_activation_byte = shared_68*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_69*(prefill_kv_byte_per_token + shared_52*shared_94 + shared_70*shared_96)
+    del prefill_kv_byte_per_token, shared_52, shared_70, shared_94, shared_96
+    decode_activation_byte = shared_69*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_103 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_104 = schedule_decode_rounds*shared_74
-    del shared_74
-    flop_decode = shared_103*shared_104
-    weight_byte_decode = decode_weight_byte*shared_104
-    kv_byte_decode = decode_kv_byte*shared_104
-    activation_byte_decode = decode_activation_byte*shared_104
-    shared_105 = shared_104*shared_68
-    del shared_104, shared_68
-    scale_up_byte_decode = shared_105*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_96)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_96
-    scale_out_byte_decode = shared_105*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_97)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_105, shared_97
-    shared_106 = decode_kv_byte + decode_weight_byte
+    shared_106 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_107 = schedule_decode_rounds*shared_76
+    del shared_76
+    flop_decode = shared_106*shared_107
+    weight_byte_decode = decode_weight_byte*shared_107
+    kv_byte_decode = decode_kv_byte*shared_107
+    activation_byte_decode = decode_activation_byte*shared_107
+    shared_108 = shared_107*shared_69
+    del shared_107, shared_69
+    scale_up_byte_decode = shared_108*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_98)
+    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_98
+    scale_out_byte_decode = shared_108*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_99)
+    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_108, shared_99
+    shared_109 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_107 = decode_activation_byte + shared_106
+    shared_110 = decode_activation_byte + shared_109
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_103/shared_107
-    del shared_103
-    shared_108 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_106/shared_110
+    del shared_106
+    shared_111 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = 28672*inverse_tp*schedule_decode_steps*shared_0*shared_108*(57344*inverse_peak_attention + 7*inverse_peak_attention_core*shared_102 + 397824*inverse_peak_ffn + 38016*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, inverse_tp, schedule_decode_steps, shared_0, shared_102
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_106*shared_108
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_106, shared_108
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_107, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_107
+    mfu_decode = 28672*inverse_tp*schedule_decode_steps*shared_0*shared_111*(57344*inverse_peak_attention + 7*inverse_peak_attention_core*shared_105 + 397824*inverse_peak_ffn + 38016*inverse_peak_head)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, inverse_tp, schedule_decode_steps, shared_0, shared_105
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_109*shared_111
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_109, shared_111
+    shared_112 = -generation_chain + shared_75
+    del generation_chain, shared_75
+    bound_decode = _largest(-rates_second_per_byte*shared_110 - shared_112, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_112, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_110, shared_112
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain

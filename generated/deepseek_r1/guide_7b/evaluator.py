@@ -27,6 +27,8 @@ INPUTS = {
     'memory_bandwidth': ('B/s', 'memory bandwidth of a device'),
     'memory_byte': ('B', 'memory of a device'),
     'scale_up_bandwidth': ('B/s', 'scale-up link, per direction and device'),
+    'scale_up_peer_bandwidth': ('B/s', 'scale-up link to one peer, per direction'),
+    'scale_out_links': ('1', '1 where the device has a scale-out link, else 0'),
     'scale_out_bandwidth': ('B/s', 'scale-out link, per direction and device'),
     'domain': ('1', 'devices in a scale-up domain'),
     'tdp': ('W', 'thermal design power of a device'),
@@ -90,7 +92,7 @@ OUTPUTS = {
     'memory_limit': ('B', 'what the engine may use of a device'),
     'fits': ('1', '1 where all parts fit'),
     'max_batch': ('1', 'largest batch that fits'),
-    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices'),
+    'flop_prefill': ('FLOP', 'matrix FLOP of prefill, all devices, each rank as full as the fullest'),
     'weight_byte_prefill': ('B', 'weight bytes of prefill, all devices'),
     'kv_byte_prefill': ('B', 'kv bytes of prefill, all devices'),
     'activation_byte_prefill': ('B', 'activation bytes of prefill, all devices'),
@@ -99,13 +101,13 @@ OUTPUTS = {
     'arithmetic_intensity_prefill': ('FLOP/B', 'matrix FLOP per byte of memory traffic in prefill'),
     'mfu_prefill': ('1', 'model FLOP utilisation in prefill'),
     'mbu_prefill': ('1', 'memory bandwidth utilisation in prefill'),
-    'bound_prefill': ('1', 'what alone would take longest in prefill: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_prefill': ('1', 'what would save most time in prefill if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_prefill_attention': ('1', 'attention: share of the time of prefill'),
     'share_prefill_ffn': ('1', 'ffn: share of the time of prefill'),
     'share_prefill_head': ('1', 'head: share of the time of prefill'),
     'share_prefill_communication': ('1', 'communication: share of the time of prefill'),
     'share_prefill_launch': ('1', 'launch: share of the time of prefill'),
-    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices'),
+    'flop_decode': ('FLOP', 'matrix FLOP of decode, all devices, each rank as full as the fullest'),
     'weight_byte_decode': ('B', 'weight bytes of decode, all devices'),
     'kv_byte_decode': ('B', 'kv bytes of decode, all devices'),
     'activation_byte_decode': ('B', 'activation bytes of decode, all devices'),
@@ -114,7 +116,7 @@ OUTPUTS = {
     'arithmetic_intensity_decode': ('FLOP/B', 'matrix FLOP per byte of memory traffic in decode'),
     'mfu_decode': ('1', 'model FLOP utilisation in decode'),
     'mbu_decode': ('1', 'memory bandwidth utilisation in decode'),
-    'bound_decode': ('1', 'what alone would take longest in decode: 0 compute, 1 memory, 2 communication, 3 launch'),
+    'bound_decode': ('1', 'what would save most time in decode if it were free: 0 compute, 1 memory, 2 communication, 3 launch'),
     'share_decode_attention': ('1', 'attention: share of the time of decode'),
     'share_decode_ffn': ('1', 'ffn: share of the time of decode'),
     'share_decode_head': ('1', 'head: share of the time of decode'),
@@ -183,8 +185,8 @@ def _turn(gap, slope, count):
     return np.fmin(np.fmax(np.ceil(-gap / slope), 0.0), count)
 
 
-def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
-    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 32) == 0) & (np.floor((32)/(tp))*(tp) == 32) & (np.floor((np.maximum(32, tp))/(np.minimum(32, tp)))*(np.minimum(32, tp)) == np.maximum(32, tp)) & (np.floor((11008)/(tp))*(tp) == 11008) & (ep - 1 == 0)
+def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
+    valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 32) == 0) & (np.floor((32)/(tp))*(tp) == 32) & (np.floor((np.maximum(32, tp))/(np.minimum(32, tp)))*(np.minimum(32, tp)) == np.maximum(32, tp)) & (np.floor((11008)/(tp))*(tp) == 11008) & (ep - 1 == 0) & ((1 - scale_out_links)*np.maximum(0, -domain + dp*pp*tp) == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
@@ -293,39 +295,41 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del shared_28
     shared_31 = shared_29*shared_30
     shared_32 = 8192*activation_byte
-    prefill_embedding_link_scale_up_byte = shared_31*shared_32
-    rates_second_per_byte_scale_up = inverse_link_efficiency/scale_up_bandwidth
+    prefill_embedding_link_scale_up_byte_0 = shared_31*shared_32
+    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_30))
     shared_33 = np.ceil(shared_29*tp)
     shared_34 = shared_33 - 1
     shared_35 = shared_29*shared_34/shared_33
     del shared_29, shared_33
-    prefill_embedding_link_scale_out_byte = shared_32*shared_35
+    prefill_embedding_link_scale_out_byte_0 = shared_32*shared_35
     del shared_32
-    rates_second_per_byte_scale_out = inverse_link_efficiency/scale_out_bandwidth
-    del inverse_link_efficiency
+    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
     shared_36 = scale_out_latency*shared_34 + scale_up_latency*shared_30
     del shared_30, shared_34
     prefill_embedding_link_hops = 2*shared_36
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_embedding_link_scale_up_byte*rates_second_per_byte_scale_up
-    prefill_head_link_scale_up_byte = shared_26*shared_31
+    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    prefill_head_link_scale_up_byte_0 = shared_26*shared_31
     del shared_31
-    prefill_head_link_scale_out_byte = shared_26*shared_35
+    prefill_head_link_scale_out_byte_0 = shared_26*shared_35
     del shared_35
     prefill_head_link_hops = shared_36
     del shared_36
-    prefill_head_link_per_token = prefill_head_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_head_link_scale_up_byte*rates_second_per_byte_scale_up
+    prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    del rates_second_per_byte_scale_up_0
     shared_37 = inverse_dp*inverse_tp
     del inverse_dp
     shared_38 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_37))))
     shared_39 = pp - shared_38
-    prefill_pipeline_link_scale_up_byte = shared_11*shared_39
+    prefill_pipeline_link_scale_up_byte_0 = shared_11*shared_39
+    rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
+    del inverse_link_efficiency
     shared_40 = shared_38 - 1
     del shared_38
-    prefill_pipeline_link_scale_out_byte = shared_11*shared_40
+    prefill_pipeline_link_scale_out_byte_0 = shared_11*shared_40
     prefill_pipeline_link_hops = scale_out_latency*shared_40 + scale_up_latency*shared_39
     del shared_39, shared_40
-    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte*rates_second_per_byte_scale_out + prefill_pipeline_link_scale_up_byte*rates_second_per_byte_scale_up
-    del rates_second_per_byte_scale_out, rates_second_per_byte_scale_up
+    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_1
+    del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_1
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
     prefill_attention_mha_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
@@ -386,24 +390,24 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_communication_time = 65*prefill_embedding_link + prefill_head_link + shared_56
     shared_57 = launch_latency*schedule_prefill_steps
     prefill_launch_time = 292*shared_57
-    prefill_chain = prefill_attention_time + prefill_communication_time + prefill_ffn_time + prefill_head_time + prefill_launch_time
+    shared_58 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_58
     inverse_prefill_chain = 1/prefill_chain
-    del prefill_chain
-    shared_58 = np.minimum(32, np.maximum(0, 32 - np.ceil(32*inverse_pp)))
-    shared_59 = 32 - shared_58
-    shared_60 = np.floor(inverse_pp)
-    shared_61 = -9*shared_58 + shared_60 + 291
-    prefill_stage = prefill_head_link + prefill_head_work + shared_57*shared_61 + shared_59*(prefill_attention_mha_work + prefill_embedding_link) + shared_59*(prefill_embedding_link + prefill_ffn_dense_work) + shared_60*(prefill_embedding_link + prefill_embedding_work)
+    shared_59 = np.minimum(32, np.maximum(0, 32 - np.ceil(32*inverse_pp)))
+    shared_60 = 32 - shared_59
+    shared_61 = np.floor(inverse_pp)
+    shared_62 = -9*shared_59 + shared_61 + 291
+    prefill_stage = prefill_head_link + prefill_head_work + shared_57*shared_62 + shared_60*(prefill_attention_mha_work + prefill_embedding_link) + shared_60*(prefill_embedding_link + prefill_ffn_dense_work) + shared_61*(prefill_embedding_link + prefill_embedding_work)
     del prefill_attention_mha_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_57
-    shared_62 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_63 = prefill_attention_mha_residual_to_norm_move_fixed + shared_62
-    prefill_bubble = shared_56 + shared_58*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_63) + shared_58*(5*launch_latency + prefill_attention_mha_full + prefill_attention_mha_last + prefill_attention_mha_per_token*schedule_step_tokens + shared_63) + (1 - shared_60)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_62)
-    del prefill_attention_mha_full, prefill_attention_mha_last, prefill_attention_mha_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_56, shared_58, shared_62, shared_63
+    shared_63 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_64 = prefill_attention_mha_residual_to_norm_move_fixed + shared_63
+    prefill_bubble = shared_56 + shared_59*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_64) + shared_59*(5*launch_latency + prefill_attention_mha_full + prefill_attention_mha_last + prefill_attention_mha_per_token*schedule_step_tokens + shared_64) + (1 - shared_61)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_63)
+    del prefill_attention_mha_full, prefill_attention_mha_last, prefill_attention_mha_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_56, shared_59, shared_63, shared_64
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_64 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_64
+    shared_65 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_65
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -416,12 +420,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_attention_mha_score_to_attend_gap = -generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_48
     generation_attention_mha_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_compute_per_pairs + shared_45)
     del prefill_attention_mha_score_to_attend_compute_per_pairs, shared_45
-    shared_65 = schedule_decode_steps - 1
-    shared_66 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
-    shared_67 = generation_attention_mha_score_to_attend_slope*(shared_66 - 1)
-    shared_68 = 2*generation_attention_mha_score_to_attend_gap
-    generation_attention_mha_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_move_per_context*schedule_decode_sequences*shared_65) + np.maximum(shared_66*(generation_attention_mha_score_to_attend_gap + (0.5)*shared_67), (0.5)*schedule_decode_steps*(generation_attention_mha_score_to_attend_slope*shared_65 + shared_68) - 0.5*shared_66*(shared_67 + shared_68))
-    del generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, generation_attention_mha_score_to_attend_slope, prefill_attention_mha_score_to_attend_move_per_context, shared_66, shared_67, shared_68
+    shared_66 = schedule_decode_steps - 1
+    shared_67 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
+    shared_68 = generation_attention_mha_score_to_attend_slope*(shared_67 - 1)
+    shared_69 = 2*generation_attention_mha_score_to_attend_gap
+    generation_attention_mha_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_move_per_context*schedule_decode_sequences*shared_66) + np.maximum(shared_67*(generation_attention_mha_score_to_attend_gap + (0.5)*shared_68), (0.5)*schedule_decode_steps*(generation_attention_mha_score_to_attend_slope*shared_66 + shared_69) - 0.5*shared_67*(shared_68 + shared_69))
+    del generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, generation_attention_mha_score_to_attend_slope, prefill_attention_mha_score_to_attend_move_per_context, shared_67, shared_68, shared_69
     generation_attention_mha_o_proj_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mha_o_proj_compute_per_tokens, prefill_attention_mha_o_proj_move_fixed, prefill_attention_mha_o_proj_move_per_tokens
     generation_attention_mha_work = generation_attention_mha_score_to_attend_time + schedule_decode_steps*(generation_attention_mha_o_proj_step + generation_attention_mha_q_proj_to_v_proj_step + generation_attention_mha_residual_to_norm_step + prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -443,124 +447,127 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 65*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_69 = launch_latency*schedule_decode_steps
-    generation_launch_time = 292*shared_69
-    generation_chain = generation_attention_time + generation_communication_time + generation_ffn_time + generation_head_time + generation_launch_time
+    shared_70 = launch_latency*schedule_decode_steps
+    generation_launch_time = 292*shared_70
+    shared_71 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_71
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_59*(generation_attention_mha_work + generation_embedding_link) + shared_59*(generation_embedding_link + generation_ffn_dense_work) + shared_60*(generation_embedding_link + generation_embedding_work) + shared_61*shared_69
-    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_61, shared_69
+    generation_stage = generation_head_link + generation_head_work + shared_60*(generation_attention_mha_work + generation_embedding_link) + shared_60*(generation_embedding_link + generation_ffn_dense_work) + shared_61*(generation_embedding_link + generation_embedding_work) + shared_62*shared_70
+    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_62, shared_70
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
-    del generation_chain, generation_stage
+    del generation_stage
     inverse_generation_time = 1/generation_time
     e2el = generation_time + prefill_time
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_70 = dp*tp
-    devices = pp*shared_70
-    shared_71 = batch*inverse_e2el
+    shared_72 = dp*tp
+    devices = pp*shared_72
+    shared_73 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_71
+    output_throughput = osl*shared_73
     inverse_output_throughput = 1/output_throughput
-    shared_72 = isl + osl
-    total_throughput = shared_71*shared_72
-    request_throughput = shared_71
-    del shared_71
+    shared_74 = isl + osl
+    total_throughput = shared_73*shared_74
+    request_throughput = shared_73
+    del shared_73
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_73 = devices*inverse_output_throughput
+    shared_75 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_74 = 1000000*price
-    cost_per_million_tokens = shared_73*shared_74
-    cost_per_million_total_tokens = devices*e2el*shared_74/(batch*shared_72)
-    del shared_74
-    energy_per_token = shared_73*tdp
-    del shared_73
-    shared_75 = shared_59*stored_attention_mha_q_proj_weight
-    memory_weights = shared_18*shared_75 + shared_19*shared_59 + shared_23*shared_59 + shared_25 + shared_3*shared_60 + 2*shared_59*stored_attention_mha_norm_weight + shared_7*shared_75 + stored_attention_mha_norm_weight
-    del shared_19, shared_3, shared_60, shared_7, shared_75
-    memory_kv_per_sequence = 8192*kv_block*shared_14*shared_59*np.ceil(shared_72/kv_block)
-    del shared_59, shared_72
+    shared_76 = 1000000*price
+    cost_per_million_tokens = shared_75*shared_76
+    cost_per_million_total_tokens = devices*e2el*shared_76/(batch*shared_74)
+    del shared_76
+    energy_per_token = shared_75*tdp
+    del shared_75
+    shared_77 = shared_60*stored_attention_mha_q_proj_weight
+    memory_weights = shared_18*shared_77 + shared_19*shared_60 + shared_23*shared_60 + shared_25 + shared_3*shared_61 + 2*shared_60*stored_attention_mha_norm_weight + shared_7*shared_77 + stored_attention_mha_norm_weight
+    del shared_19, shared_3, shared_61, shared_7, shared_77
+    memory_kv_per_sequence = 8192*kv_block*shared_14*shared_60*np.ceil(shared_74/kv_block)
+    del shared_60, shared_74
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_76 = shared_16*shared_26
+    shared_78 = shared_16*shared_26
     del shared_16
-    shared_77 = inverse_tp*shared_26
-    shared_78 = shared_11 + shared_77
-    shared_79 = shared_11*(shared_18 + 3*shared_6)
+    shared_79 = inverse_tp*shared_26
+    shared_80 = shared_11 + shared_79
+    shared_81 = shared_11*(shared_18 + 3*shared_6)
     del shared_11, shared_18
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_27, shared_5), shared_76), shared_78), max_num_batched_tokens*shared_12), max_num_batched_tokens*shared_21), max_num_batched_tokens*shared_22), max_num_batched_tokens*shared_5), max_num_batched_tokens*shared_79)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_12, shared_21), shared_22), shared_27), shared_5), shared_76), shared_78), shared_79)
-    del shared_12, shared_21, shared_22, shared_27, shared_5, shared_76, shared_78, shared_79
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_27, shared_5), shared_78), shared_80), max_num_batched_tokens*shared_12), max_num_batched_tokens*shared_21), max_num_batched_tokens*shared_22), max_num_batched_tokens*shared_5), max_num_batched_tokens*shared_81)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_12, shared_21), shared_22), shared_27), shared_5), shared_78), shared_80), shared_81)
+    del shared_12, shared_21, shared_22, shared_27, shared_5, shared_78, shared_80, shared_81
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_80 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_80
-    shared_81 = -memory_limit + shared_80
-    del shared_80
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_81)/memory_kv_per_sequence, -shared_81/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_81
+    shared_82 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_82
+    shared_83 = -memory_limit + shared_82
+    del shared_82
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_83)/memory_kv_per_sequence, -shared_83/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_83
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_82 = shared_42 - 1
-    shared_83 = 262144*(schedule_piece*schedule_piece)*shared_42*shared_82 + 262144*shared_44*shared_47 + 262144*shared_46*shared_49*shared_50
+    shared_84 = shared_42 - 1
+    shared_85 = 262144*(schedule_piece*schedule_piece)*shared_42*shared_84 + 262144*shared_44*shared_47 + 262144*shared_46*shared_49*shared_50
     del schedule_piece, shared_42, shared_44, shared_49, shared_50
-    prefill_model_flop_attention_core = batch*shared_83
+    prefill_model_flop_attention_core = batch*shared_85
     prefill_flop_attention_per_token = 2147483648*inverse_tp + 2147483648*shared_6
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_83
-    del shared_83
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_85
+    del shared_85
     prefill_flop_ffn_per_token = 8657043456*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_head_per_sequence = shared_24
     del shared_24
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_84 = 64*inverse_tp
-    prefill_weight_byte_per_step = 32*shared_23 + shared_25 + 64*shared_6*stored_attention_mha_q_proj_weight + shared_84*stored_attention_mha_q_proj_weight + shared_84*stored_ffn_dense_gate_proj_weight + 65*stored_attention_mha_norm_weight
-    del shared_23, shared_25, shared_84, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight, stored_ffn_dense_gate_proj_weight
+    shared_86 = 64*inverse_tp
+    prefill_weight_byte_per_step = 32*shared_23 + shared_25 + 64*shared_6*stored_attention_mha_q_proj_weight + shared_86*stored_attention_mha_q_proj_weight + shared_86*stored_ffn_dense_gate_proj_weight + 65*stored_attention_mha_norm_weight
+    del shared_23, shared_25, shared_86, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight, stored_ffn_dense_gate_proj_weight
     prefill_weight_byte_per_token = shared_4
     del shared_4
-    shared_85 = 262144*shared_14
-    prefill_kv_byte_per_token = shared_85
+    shared_87 = 262144*shared_14
+    prefill_kv_byte_per_token = shared_87
     prefill_activation_byte_per_token = activation_byte*(2899968*inverse_tp + 524288*shared_6 + 1576961)
     del shared_6
-    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_26 + shared_77
-    del shared_26, shared_77
+    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_26 + shared_79
+    del shared_26, shared_79
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_86 = schedule_sequences*shared_47
+    shared_88 = schedule_sequences*shared_47
     del shared_47
-    shared_87 = 131072*shared_14
+    shared_89 = 131072*shared_14
     del shared_14
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_46*shared_85 + shared_82*shared_86*shared_87 + shared_85*shared_86
-    del shared_1, shared_46, shared_82, shared_86
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_46*shared_87 + shared_84*shared_88*shared_89 + shared_87*shared_88
+    del shared_1, shared_46, shared_84, shared_88
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_88 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_70*shared_88
-    weight_byte_prefill = prefill_weight_byte*shared_70
-    kv_byte_prefill = prefill_kv_byte*shared_70
-    activation_byte_prefill = prefill_activation_byte*shared_70
-    shared_89 = 65*prefill_embedding_link_scale_up_byte
-    del prefill_embedding_link_scale_up_byte
-    scale_up_byte_prefill = shared_70*(prefill_head_link_scale_up_byte*schedule_sequences + prefill_pipeline_link_scale_up_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_89)
-    shared_90 = 65*prefill_embedding_link_scale_out_byte
-    del prefill_embedding_link_scale_out_byte
-    scale_out_byte_prefill = shared_70*(prefill_head_link_scale_out_byte*schedule_sequences + prefill_pipeline_link_scale_out_byte*schedule_prefill_tokens + schedule_prefill_tokens*shared_90)
-    shared_91 = prefill_kv_byte + prefill_weight_byte
+    shared_90 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_72*shared_90
+    weight_byte_prefill = prefill_weight_byte*shared_72
+    kv_byte_prefill = prefill_kv_byte*shared_72
+    activation_byte_prefill = prefill_activation_byte*shared_72
+    shared_91 = 65*prefill_embedding_link_scale_up_byte_0
+    del prefill_embedding_link_scale_up_byte_0
+    scale_up_byte_prefill = shared_72*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_91)
+    shared_92 = 65*prefill_embedding_link_scale_out_byte_0
+    del prefill_embedding_link_scale_out_byte_0
+    scale_out_byte_prefill = shared_72*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_92)
+    shared_93 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_92 = prefill_activation_byte + shared_91
+    shared_94 = prefill_activation_byte + shared_93
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_88/shared_92
-    del shared_88
-    shared_93 = batch*schedule_prefill_tokens/schedule_sequences
+    arithmetic_intensity_prefill = shared_90/shared_94
+    del shared_90
+    shared_95 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    shared_94 = inverse_pp*inverse_prefill_time
+    shared_96 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_37*shared_94*(838860800*batch*inverse_peak_head + 4294967296*inverse_peak_attention*shared_93 + inverse_peak_attention_core*prefill_model_flop_attention_core + 8657043456*inverse_peak_ffn*shared_93)
-    del prefill_model_flop_attention_core, shared_37, shared_93
-    mbu_prefill = inverse_memory_bandwidth*shared_91*shared_94
-    del shared_91, shared_94
-    bound_prefill = _largest(prefill_flop_attention*rates_second_per_flop_attention + prefill_flop_attention_core*rates_second_per_flop_attention_core + prefill_flop_ffn*rates_second_per_flop_ffn + prefill_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_92, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_92
+    mfu_prefill = shared_37*shared_96*(838860800*batch*inverse_peak_head + 4294967296*inverse_peak_attention*shared_95 + inverse_peak_attention_core*prefill_model_flop_attention_core + 8657043456*inverse_peak_ffn*shared_95)
+    del prefill_model_flop_attention_core, shared_37, shared_95
+    mbu_prefill = inverse_memory_bandwidth*shared_93*shared_96
+    del shared_93, shared_96
+    shared_97 = -prefill_chain + shared_58
+    del prefill_chain, shared_58
+    bound_prefill = _largest(-rates_second_per_byte*shared_94 - shared_97, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_97, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_94, shared_97
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -571,49 +578,51 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_64
+    decode_flop_attention = prefill_flop_attention_per_token*shared_65
     del prefill_flop_attention_per_token
-    shared_95 = 2*isl + schedule_decode_steps + 1
-    shared_96 = 262144*inverse_tp
+    shared_98 = 2*isl + schedule_decode_steps + 1
+    shared_99 = 262144*inverse_tp
     del inverse_tp
-    decode_flop_attention_core = shared_64*shared_95*shared_96
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_64
+    decode_flop_attention_core = shared_65*shared_98*shared_99
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_65
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_64
+    decode_flop_head = prefill_flop_head_per_sequence*shared_65
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_64*(prefill_kv_byte_per_token + shared_48*shared_85 + shared_65*shared_87)
-    del prefill_kv_byte_per_token, shared_48, shared_65, shared_85, shared_87
-    decode_activation_byte = shared_64*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_65*(prefill_kv_byte_per_token + shared_48*shared_87 + shared_66*shared_89)
+    del prefill_kv_byte_per_token, shared_48, shared_66, shared_87, shared_89
+    decode_activation_byte = shared_65*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_97 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_98 = schedule_decode_rounds*shared_70
-    del shared_70
-    flop_decode = shared_97*shared_98
-    weight_byte_decode = decode_weight_byte*shared_98
-    kv_byte_decode = decode_kv_byte*shared_98
-    activation_byte_decode = decode_activation_byte*shared_98
-    shared_99 = shared_64*shared_98
-    del shared_64, shared_98
-    scale_up_byte_decode = shared_99*(prefill_head_link_scale_up_byte + prefill_pipeline_link_scale_up_byte + shared_89)
-    del prefill_head_link_scale_up_byte, prefill_pipeline_link_scale_up_byte, shared_89
-    scale_out_byte_decode = shared_99*(prefill_head_link_scale_out_byte + prefill_pipeline_link_scale_out_byte + shared_90)
-    del prefill_head_link_scale_out_byte, prefill_pipeline_link_scale_out_byte, shared_90, shared_99
-    shared_100 = decode_kv_byte + decode_weight_byte
+    shared_100 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_101 = schedule_decode_rounds*shared_72
+    del shared_72
+    flop_decode = shared_100*shared_101
+    weight_byte_decode = decode_weight_byte*shared_101
+    kv_byte_decode = decode_kv_byte*shared_101
+    activation_byte_decode = decode_activation_byte*shared_101
+    shared_102 = shared_101*shared_65
+    del shared_101, shared_65
+    scale_up_byte_decode = shared_102*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_91)
+    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_91
+    scale_out_byte_decode = shared_102*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_92)
+    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_102, shared_92
+    shared_103 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_101 = decode_activation_byte + shared_100
+    shared_104 = decode_activation_byte + shared_103
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_97/shared_101
-    del shared_97
-    shared_102 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_100/shared_104
+    del shared_100
+    shared_105 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = schedule_decode_steps*shared_0*shared_102*shared_96*(16384*inverse_peak_attention + inverse_peak_attention_core*shared_95 + 33024*inverse_peak_ffn + 3200*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_95, shared_96
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_100*shared_102
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_100, shared_102
-    bound_decode = _largest(decode_flop_attention*rates_second_per_flop_attention + decode_flop_attention_core*rates_second_per_flop_attention_core + decode_flop_ffn*rates_second_per_flop_ffn + decode_flop_head*rates_second_per_flop_head, rates_second_per_byte*shared_101, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_101
+    mfu_decode = schedule_decode_steps*shared_0*shared_105*shared_99*(16384*inverse_peak_attention + inverse_peak_attention_core*shared_98 + 33024*inverse_peak_ffn + 3200*inverse_peak_head)
+    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_98, shared_99
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_103*shared_105
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_103, shared_105
+    shared_106 = -generation_chain + shared_71
+    del generation_chain, shared_71
+    bound_decode = _largest(-rates_second_per_byte*shared_104 - shared_106, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_106, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_104, shared_106
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
