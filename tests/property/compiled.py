@@ -21,8 +21,14 @@ PLANS = {
     "mixtral-8x7b": ((1, 1, 1, 1), (8, 1, 1, 1), (2, 2, 2, 4), (1, 1, 8, 8), (4, 5, 1, 2)),
 }
 RATES = (
-    "memory_bandwidth", "scale_up_bandwidth", "scale_up_peer_bandwidth", "scale_out_bandwidth", "compute_efficiency", "memory_efficiency", "link_efficiency",
-)  # fmt: skip
+    "memory_bandwidth",
+    "scale_up_bandwidth",
+    "scale_up_peer_bandwidth",
+    "scale_out_bandwidth",
+    "compute_efficiency",
+    "memory_efficiency",
+    "link_efficiency",
+)
 
 
 @cache
