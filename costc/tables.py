@@ -33,7 +33,6 @@ SWEEP_COLUMNS = (
     "fits",
     "cost_per_million_tokens",
 )
-SCALES = {"B": (1e9, "GB"), "s": (1.0, "s"), "FLOP": (1e12, "TFLOP")}
 
 
 def clean(value: Any) -> Any:

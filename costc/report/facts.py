@@ -86,7 +86,7 @@ def platforms(study: Study) -> list[Row]:
                 "bandwidth": quantity(d.memory_bandwidth),
                 "bf16": quantity(d.peak["bf16"]) if "bf16" in d.peak else "-",
                 "fp8": quantity(d.peak["fp8"]) if "fp8" in d.peak else "-",
-                "link": f"{quantity(d.scale_up)} x {int(d.domain.value)}",
+                "link": f"{d.scale_up_link}: {quantity(d.scale_up)} x {int(d.domain.value)}",
                 "tdp": quantity(d.tdp) if d.tdp else "-",
                 "price": f"{quantity(d.price)} ({d.price.date})" if d.price else "-",
                 "sources": "; ".join(sources),

@@ -83,16 +83,14 @@ def _operators(formulas: dict[str, Formula], tex) -> list[str]:  # type: ignore[
     lines = [
         "## Operators",
         "",
-        "In the dimensions of the block kinds, all layers of the section. Decode, then what prefill does otherwise.",
+        "In the dimensions of the block kinds, all layers of the section.",
         "",
     ]
-    seen: dict[str, tuple[str, ...]] = {}
     for phase in ("decode", "prefill"):
         lines += [f"### {phase}", "", "| operator | " + " | ".join(f"{c}" for c in COLUMNS) + " |", "| --- | --- | --- | --- |"]
         for scope in dict.fromkeys(n.rsplit(".", 1)[0] for n in formulas if n.startswith(f"{phase}.") and n.count(".") > 2):
             cells = tuple(f"${tex(formulas[f'{scope}.{c}'].expr)}$" if f"{scope}.{c}" in formulas else "" for c in COLUMNS)
             lines.append(f"| `{scope.partition('.')[2]}` | {' | '.join(cells)} |")
-            seen[scope] = cells
         lines.append("")
     return lines
 
