@@ -66,11 +66,11 @@ def quantity(f: Fact) -> str:
         "1": (1, ""),
     }
     if f.unit == "B" and f.value < 1e6:
-        return f"{w.number(f.value)} B"
+        return f"{w.plain(f.value)} B"
     if f.unit == "s":
         return f"{w.number(f.value * 1e6)} us" if f.value < 1e-3 else w.second(f.value)
     factor, unit = scale[f.unit]
-    return f"{w.number(f.value / factor, 5)} {unit}".strip()
+    return f"{w.plain(f.value / factor)} {unit}".strip()
 
 
 def platforms(study: Study) -> list[Row]:

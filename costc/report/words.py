@@ -20,6 +20,12 @@ def number(value: float, digits: int = DIGITS) -> str:
     return f"{round(value, digits - 1 - math.floor(math.log10(abs(value)))):,.{places}f}"
 
 
+def plain(value: float) -> str:
+    """A given figure, as it was given: no more digits than it has, five at most."""
+    text = number(value, 5)
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def second(value: float) -> str:
     """A time with the unit that suits it."""
     return f"{number(value)} s" if value >= 1 else f"{number(value * 1e3)} ms"
