@@ -101,4 +101,4 @@ def compile_study(
     """
     from costc.report.compile import compile_study as run
 
-    return run(Path(path), Path(out), check, CostModel, say)
+    return run(Path(path), Path(out), check, say)

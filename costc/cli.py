@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from costc.errors import CostcError
+from costc.place import OPTIONS
 
 app = typer.Typer(
     name="costc",
@@ -228,7 +229,7 @@ def _degrees(given: list[str] | None) -> dict[str, str]:
     """NAME=N pairs."""
     pairs = [text.partition("=") for text in given or []]
     for name, equals, value in pairs:
-        if name in ("tp", "pp", "ep", "dp"):
+        if name in OPTIONS:
             raise CostcError(f"--degree is for other parallelisms; use --{name} {value}")
         if not (name and equals and value):
             raise CostcError(f"--degree takes NAME=N, not {name + equals + value!r}")

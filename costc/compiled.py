@@ -1,6 +1,6 @@
 """CostModel: a compiled model, with formulas and a fast evaluator.
 
-`lower` and `program` are the compiler, read aloud.
+`lower` and `CostModel.program` are the compiler, read aloud.
 """
 
 from __future__ import annotations
@@ -58,12 +58,6 @@ def lower(model: Model, phase: str) -> Lowered:
     placed = apply(unsharded, mesh())
     fused = fuse(placed)
     return Lowered(fused, count(fused), count(fuse(unsharded)))
-
-
-def program(model: Model) -> Program:
-    """The serving algebra of a model, as it is published."""
-    before, after = (lower(model, phase) for phase in PHASES)
-    return compose(model.name, before, after, mesh())
 
 
 class CostModel:
@@ -186,8 +180,8 @@ class CostModel:
         scheme = named if isinstance(named, Quantization) else self.catalog.quantization(named)
         return replace(scheme, kv_cache=dtype(kv_cache_dtype).name) if kv_cache_dtype else scheme
 
-    def check(self, point: Mapping[str, Any]) -> None:
-        """Raise DegreeError for a single point whose sizes or degrees the model cannot take."""
+    def check(self, point: Mapping[str, Any], inputs: Mapping[str, float]) -> None:
+        """Raise DegreeError for a single point whose sizes or degrees the model, or the device (`inputs`), cannot take."""
         for name, value in point.items():
             number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
             if not number or value != int(value) or value < 1:
@@ -198,6 +192,11 @@ class CostModel:
         for constraint in self.lowered["prefill"].graph.constraints:
             if message := violation(constraint, self.bindings, degrees):
                 raise DegreeError(f"{self.model.name}: {message}")
+        devices = math.prod(degrees[s.name] for s in mesh().placed())
+        if devices > inputs["domain"] and not inputs["scale_out_links"]:
+            raise DegreeError(
+                f"{devices} devices are more than the domain of {inputs['domain']:g}, and there is no scale-out link"
+            )
 
     def point(self, hardware: str | Hardware, quantization: str | Quantization | None = None, **given: Any) -> dict[str, Any]:
         """Evaluate one point; SI units, None where a fact is missing.
@@ -208,12 +207,7 @@ class CostModel:
         platform = {k: given.pop(k) for k in ("efficiency", "engine", "kv_cache_dtype") if k in given}
         inputs = self.values(hardware, quantization, **platform)
         plan = self._plan(given, inputs)
-        self.check(plan)
-        devices = int(mesh().devices.xreplace({s.degree: sp.Integer(int(plan[s.name])) for s in STRATEGIES.values()}))
-        if devices > inputs["domain"] and not inputs["scale_out_links"]:
-            raise DegreeError(
-                f"{devices} devices are more than the domain of {inputs['domain']:g}, and there is no scale-out link"
-            )
+        self.check(plan, inputs)
         found = self.evaluator({**inputs, **plan})
         return {name: None if math.isnan(float(v)) else float(v) for name, v in found.items()}
 

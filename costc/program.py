@@ -13,7 +13,7 @@ from costc.minmax import Max, Min
 from costc.symbols import VARS
 
 
-class BoundOf(sp.Function):  # type: ignore[misc]
+class BoundOf(sp.Function):
     """Index (0, 1, ...) of the largest argument; the first of equals."""
 
     dimensionless = True
@@ -29,7 +29,7 @@ class BoundOf(sp.Function):  # type: ignore[misc]
         return self
 
 
-class Turn(sp.Function):  # type: ignore[misc]
+class Turn(sp.Function):
     """Turn(gap, slope, n): terms of gap + k slope, k = 0 .. n-1, that lie before its change of sign; 0 or n without one."""
 
     dimensionless = True

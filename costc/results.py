@@ -116,7 +116,7 @@ def operators(
     platform = {k: given.pop(k) for k in ("efficiency", "engine", "kv_cache_dtype") if k in given}
     inputs = model.values(hardware, quantization, **platform)
     plan = model._plan(given, inputs)
-    model.check(plan)
+    model.check(plan, inputs)
     detailed = compose(model.model.name, model.lowered["prefill"], model.lowered["decode"], mesh(), detail=True)
     found = Evaluator(detailed)({**inputs, **plan})
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}

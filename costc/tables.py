@@ -105,7 +105,7 @@ def print_result(found: dict[str, Any], frames: dict[str, pd.DataFrame], as_json
     if as_csv:
         print_rows([dict(flat)], False, True)
     else:
-        print_rows([{"quantity": k, "value": _readable(k, v)} for k, v in flat if k != "notes"], False, False)
+        print_rows([{"quantity": k, "value": _readable(k, v)} for k, v in flat], False, False)
     for name, frame in frames.items():
         print_rows(records(frame), False, as_csv, name)
     for note in found["notes"]:

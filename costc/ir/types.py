@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import sympy as sp
@@ -190,13 +190,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Graph:
-    """One step of the model in one phase ('prefill' or 'decode'); `reaches` are those its attention uses."""
+    """One step of the model in one phase ('prefill' or 'decode'); `bindings` are the values of its dimension symbols."""
 
     model: str
     phase: str
     sections: tuple[Section, ...]
     bindings: tuple[tuple[sp.Symbol, int], ...] = ()
-    constraints: tuple[Constraint, ...] = field(default=())
+    constraints: tuple[Constraint, ...] = ()
 
     def __iter__(self) -> Iterator[Section]:
         return iter(self.sections)

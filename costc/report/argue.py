@@ -154,7 +154,7 @@ def _against_scales(study: Study, found: Chosen, choice: Choice) -> list[str]:
     return said
 
 
-def binds(study: Study, scenario: Scenario, choice: Choice) -> list[str]:
+def binds(scenario: Scenario, choice: Choice) -> list[str]:
     """What the time goes into, and what stops a larger batch."""
     best = choice.chosen
     assert best is not None

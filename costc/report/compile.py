@@ -8,8 +8,8 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from costc.compiled import CostModel
 from costc.emit import TARGETS, Artifact, mangle
 from costc.errors import CostcError
 from costc.report.argue import Chosen
@@ -33,12 +33,12 @@ class Outcome:
     code: int
 
 
-def compile_study(path: Path, out: Path, check: bool, model_class: Any, say: Say = lambda text: None) -> Outcome:
+def compile_study(path: Path, out: Path, check: bool, say: Say = lambda text: None) -> Outcome:
     """Compile a study, or (`check`) compare what lies under `out` with what would be written."""
     if not check and (known := _unchanged(path, out)):
         return known
     found = study(path)
-    files, unmet = _files(found, path, model_class, say)
+    files, unmet = _files(found, path, say)
     if check:
         stale = [name for name, text in files.items() if not _same(out / name, text)]
         stale += sorted(str(p.relative_to(out)) for p in _left_over(found, out, files))
@@ -50,13 +50,13 @@ def compile_study(path: Path, out: Path, check: bool, model_class: Any, say: Say
         if not any(left.parent.iterdir()):
             left.parent.rmdir()
     lines = (f"wrote {len(files)} files under {out / 'generated' / found.name} and {out / 'reports'}", *found.taken, *unmet)
-    _remember(path, out, found, files, lines, int(bool(unmet)))
+    _remember(path, out, files, lines, int(bool(unmet)))
     return Outcome(lines, int(bool(unmet)))
 
 
-def _files(found: Study, path: Path, model_class: Any, say: Say) -> tuple[dict[str, str], tuple[str, ...]]:
+def _files(found: Study, path: Path, say: Say) -> tuple[dict[str, str], tuple[str, ...]]:
     """All texts by path, and a line for each scenario in which nothing meets the limits."""
-    models = {entry.model.name: model_class(entry) for entry in found.models}
+    models = {entry.model.name: CostModel(entry) for entry in found.models}
     files: dict[str, str] = {}
     for name, model in models.items():
         say(f"compiling {name}")
@@ -162,7 +162,7 @@ def _unchanged(path: Path, out: Path) -> Outcome | None:
     return Outcome(("nothing changed", *known["unmet"]), known["code"]) if same else None
 
 
-def _remember(path: Path, out: Path, found: Study, files: dict[str, str], lines: tuple[str, ...], code: int) -> None:
+def _remember(path: Path, out: Path, files: dict[str, str], lines: tuple[str, ...], code: int) -> None:
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     known = {"state": _state(path), "files": digests, "unmet": list(lines[1:]), "code": code}
     _write({_cache(path, out): json.dumps(known)})

@@ -12,7 +12,6 @@ from costc.report.argue import Chosen, Row
 from costc.report.facts import assumptions, fallback_table, platforms
 from costc.search import choose as c
 from costc.search.choose import Candidate, Choice
-from costc.search.grid import Grid
 from costc.spec.study import Scenario, Study
 from costc.spec.values import fallbacks
 
@@ -38,7 +37,7 @@ def scenario_context(study: Study, found: Chosen) -> Row:
         "recommended": a.deployment(study, best),
         "headline": a.headline(study, best),
         "wins": a.wins(study, found, choice, cells),
-        "binds": a.binds(study, s, choice),
+        "binds": a.binds(s, choice),
         "alternatives": _alternatives(study, choice),
         "batches": _batches(s, choice),
         "hardware": _hardware(study, s, choice, cells),
@@ -107,7 +106,7 @@ def _hardware(study: Study, scenario: Scenario, choice: Choice, cells: dict[tupl
     for h, device in enumerate(study.hardware):
         found = [x for (i, q), x in cells.items() if i == h and x and study.quantization[q].name in study.keeps_quality]
         if not found:
-            short = c.shortfall(choice, scenario, _keeping(study, choice.grid) & (choice.grid.hardware == h))
+            short = c.shortfall(choice, scenario, c.keeping(study, choice.grid) & (choice.grid.hardware == h))
             rows.append(
                 {
                     "hardware": device.title,
@@ -143,10 +142,6 @@ def _hardware(study: Study, scenario: Scenario, choice: Choice, cells: dict[tupl
             }
         )
     return sorted(rows, key=lambda r: (float(f"{r['worth']:.6g}"), r["verdict"].startswith("no") is False, r["hardware"]))
-
-
-def _keeping(study: Study, grid: Grid) -> np.ndarray:
-    return np.isin(grid.scheme, [i for i, s in enumerate(study.quantization) if s.name in study.keeps_quality])
 
 
 def _matrix(study: Study, scenario: Scenario, choice: Choice, cells: dict[tuple[int, int], Candidate | None]) -> list[Row]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from costc.report.argue import Chosen
-from costc.search.choose import Candidate, around, rounded
+from costc.search.choose import Candidate, around, keeping, rounded
 from costc.serving.phases import GROUPS
 from costc.spec.study import Study
 
@@ -27,7 +27,7 @@ def figures(study: Study, found: Chosen) -> dict[str, str]:
     return {
         f"{name}_frontier": _frontier(study, found),
         f"{name}_batch": _batch(found),
-        f"{name}_time": _time(study, found),
+        f"{name}_time": _time(found),
     }
 
 
@@ -58,11 +58,7 @@ def _frontier(study: Study, found: Chosen) -> str:
     choice = found.recommended
     assert choice is not None
     assert choice.chosen is not None
-    grid, good = (
-        choice.grid,
-        choice.masks.good
-        & np.isin(choice.grid.scheme, [i for i, s in enumerate(study.quantization) if s.name in study.keeps_quality]),
-    )
+    grid, good = choice.grid, choice.masks.good & keeping(study, choice.grid)
     figure, axes = _axes()
     reach = {
         h: float(np.max(grid.outputs["throughput_per_device"][good & (grid.hardware == h)], initial=0))
@@ -155,7 +151,7 @@ def _column(points: list[Candidate], name: str) -> np.ndarray:
     return rounded(np.array([p[name] for p in points]))
 
 
-def _time(study: Study, found: Chosen) -> str:
+def _time(found: Chosen) -> str:
     """Share of the time of each operator group, for each model scale's best deployment."""
     bars: list[tuple[str, Candidate, str]] = []
     for choice in found.choices.values():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from costc.place import OPTIONS
 from costc.search.choose import Candidate
 from costc.spec.study import Scenario, Study
 
@@ -60,7 +61,11 @@ def devices(candidate: Candidate) -> int:
 def command(study: Study, scenario: Scenario, found: Candidate) -> str:
     """The command that reproduces a candidate."""
     device = study.hardware[found.hardware]
-    degrees = "".join(f" --{name} {degree}" for name, degree in found.plan.items() if degree > 1)
+    degrees = "".join(
+        f" --{name} {degree}" if name in OPTIONS else f" --degree {name}={degree}"
+        for name, degree in found.plan.items()
+        if degree > 1
+    )
     return (
         f"costc eval {found.model} --hardware {device.name} --quantization {study.quantization[found.scheme].name} "
         f"--batch {found.batch} --isl {int(scenario.isl.value)} --osl {int(scenario.osl.value)}{degrees} "

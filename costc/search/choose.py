@@ -58,6 +58,11 @@ def masks(grid: Grid, scenario: Scenario) -> Masks:
     )
 
 
+def keeping(study: Study, grid: Grid) -> np.ndarray:
+    """Where the scheme is one that keeps a model's quality."""
+    return np.isin(grid.scheme, [i for i, s in enumerate(study.quantization) if s.name in study.keeps_quality])
+
+
 def candidate(grid: Grid, index: int) -> Candidate:
     """The candidate at an index."""
     return Candidate(
@@ -122,8 +127,7 @@ def choose(study: Study, grid: Grid, scenario: Scenario) -> Choice:
     """The cheapest, the fastest and the smallest deployment that meets the limits, in schemes that keep the model's quality;
     and the cheapest in any scheme."""
     found = masks(grid, scenario)
-    keeping = [i for i, s in enumerate(study.quantization) if s.name in study.keeps_quality]
-    good = found.good & np.isin(grid.scheme, keeping)
+    good = found.good & keeping(study, grid)
     priced = bool(np.any(good & np.isfinite(grid.outputs["cost_per_million_tokens"])))
     chosen = best(grid, good, CHEAPEST if priced else UNPRICED)
     anyhow = best(grid, found.good, CHEAPEST if priced else UNPRICED)

@@ -57,7 +57,7 @@ def hardware_from(document: Document, data: object, path: KeyPath) -> tuple[Hard
     """Build a device from a mapping inside a document (an inline definition in a study)."""
     spec = validate(HardwareSpec, document, data, path)
 
-    def of(where: tuple[str, ...], given: FactSpec, unit: str):  # type: ignore[no-untyped-def]
+    def of(where: tuple[str, ...], given: FactSpec, unit: str) -> Fact:
         return fact(document, (*path, *where), given, spec.sources, unit)
 
     for name in spec.peak:
@@ -199,7 +199,7 @@ def _at_most_one(document: Document, values: dict[str, Fact], names: tuple[str, 
             raise document.error(("values", name, "value"), f"{name} is a fraction of at most 1, not {values[name].value:g}")
 
 
-def _profile(document: Document, units: dict[str, str]):  # type: ignore[no-untyped-def]
+def _profile(document: Document, units: dict[str, str]) -> tuple[ProfileSpec, dict[str, Fact]]:
     spec = validate(ProfileSpec, document, mapping(document))
     for name in spec.values:
         if name not in units:

@@ -21,7 +21,7 @@ KeyPath = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 30
 _INT = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _CONTROL = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -182,7 +182,7 @@ class _Parser:
             if len(text) > 40:
                 raise SpecError(at, f"a number of {len(text)} digits; at most 40 are read")
             return int(text)
-        if _FLOAT.fullmatch(text):
+        if NUMBER.fullmatch(text):
             value = float(text)
             if value in (float("inf"), float("-inf")):
                 raise SpecError(at, f"{text} is not a finite number")

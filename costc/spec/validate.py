@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from costc import units
 from costc.errors import SpecError, not_among
 from costc.facts import KINDS, Fact, Source
-from costc.spec.reader import Document, KeyPath, described
+from costc.spec.reader import NUMBER, Document, KeyPath, described
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,7 +36,6 @@ EXPECTED = {
 }
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _BLOCK = re.compile(r"[a-z][a-z0-9_]*")
-_NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 def _name(word: str) -> str:
@@ -171,7 +170,7 @@ def _unlike(at: KeyPath, errors: list[Any]) -> str:
     if "a number" in expected and "a whole number" in expected:
         expected.remove("a whole number")
     hint = ""
-    if isinstance(value, str) and "text" not in expected and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and "text" not in expected and NUMBER.fullmatch(value):
         hint = "; write it without quotes"
     elif isinstance(value, float) and value.is_integer() and "a whole number" in expected and abs(value) < 1e15:
         hint = f"; write {int(value)}"

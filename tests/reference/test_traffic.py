@@ -10,6 +10,7 @@ import pytest
 import sympy as sp
 
 import costc
+from costc.results import operators
 from tests.property.compiled import PLANS, degrees, model, platform, run
 
 B, S = 6, 100
@@ -139,3 +140,5 @@ def test_a_plan_beyond_the_domain_needs_a_scale_out_link() -> None:
     with pytest.raises(costc.CostcError, match="16 devices are more than the domain of 8, and there is no scale-out link"):
         model.point(alone, tp=8, pp=2)
     assert np.isnan(model.evaluate(alone, tp=[8], pp=[2])["ttft"][0])
+    with pytest.raises(costc.CostcError, match="no scale-out link"):
+        operators(model, alone, tp=8, pp=2)

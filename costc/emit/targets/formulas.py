@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy as sp
 from sympy.printing.latex import LatexPrinter
 
@@ -18,9 +20,10 @@ PHASES = {
 }
 COLUMNS = ("flop", "memory_byte", "link_byte")
 SHOWN = ("schedule.", "memory.")
+Tex = Callable[[sp.Expr], str]
 
 
-class Printer(LatexPrinter):  # type: ignore[misc]
+class Printer(LatexPrinter):
     """LaTeX with our symbols' names; steps are written as words."""
 
     def _print_Symbol(self, expr: sp.Symbol, style: str = "plain") -> str:
@@ -66,7 +69,7 @@ def emit(artifact: Artifact) -> str:
     return "\n".join(lines)
 
 
-def _totals(formulas: dict[str, Formula], artifact: Artifact, tex) -> list[str]:  # type: ignore[no-untyped-def]
+def _totals(formulas: dict[str, Formula], artifact: Artifact, tex: Tex) -> list[str]:
     lines = ["## Totals", "", f"With the dimensions of {artifact.program.name} put in.", ""]
     for phase, what in PHASES.items():
         lines += [f"### {phase}", "", f"Of {what}.", ""]
@@ -78,7 +81,7 @@ def _totals(formulas: dict[str, Formula], artifact: Artifact, tex) -> list[str]:
     return lines
 
 
-def _operators(formulas: dict[str, Formula], tex) -> list[str]:  # type: ignore[no-untyped-def]
+def _operators(formulas: dict[str, Formula], tex: Tex) -> list[str]:
     """The general form of every operator, in the dimension symbols of the block kinds."""
     lines = [
         "## Operators",
@@ -87,7 +90,7 @@ def _operators(formulas: dict[str, Formula], tex) -> list[str]:  # type: ignore[
         "",
     ]
     for phase in ("decode", "prefill"):
-        lines += [f"### {phase}", "", "| operator | " + " | ".join(f"{c}" for c in COLUMNS) + " |", "| --- | --- | --- | --- |"]
+        lines += [f"### {phase}", "", "| operator | " + " | ".join(COLUMNS) + " |", "| --- | --- | --- | --- |"]
         for scope in dict.fromkeys(n.rsplit(".", 1)[0] for n in formulas if n.startswith(f"{phase}.") and n.count(".") > 2):
             cells = tuple(f"${tex(formulas[f'{scope}.{c}'].expr)}$" if f"{scope}.{c}" in formulas else "" for c in COLUMNS)
             lines.append(f"| `{scope.partition('.')[2]}` | {' | '.join(cells)} |")
@@ -95,7 +98,7 @@ def _operators(formulas: dict[str, Formula], tex) -> list[str]:  # type: ignore[
     return lines
 
 
-def _serving(program: Program, tex) -> list[str]:  # type: ignore[no-untyped-def]
+def _serving(program: Program, tex: Tex) -> list[str]:
     """The schedule, memory and the published results, step by step."""
     lines = [
         "## Schedule, memory and results",

@@ -106,7 +106,7 @@ def _points({arguments}):
 '''
 
 
-class Printer(PythonCodePrinter):  # type: ignore[misc]
+class Printer(PythonCodePrinter):
     """sympy -> numpy source, by our own rules for what numpy does slowly or overflows."""
 
     def __init__(self) -> None:
