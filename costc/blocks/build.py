@@ -25,7 +25,9 @@ def build(model: Model, phase: str) -> Graph:
     for part, blocks in enumerate((model.attention, model.ffn)):
         for name, block in blocks.items():
             count = model.occurrences(part, name)
-            if count and isinstance(block, Block):
+            if not isinstance(block, Block):
+                raise TypeError(f"block {name!r} is not a blocks.base.Block")
+            if count:
                 stage = model.after(part, name, first)
                 sections.append(_layer(PARTS[part], name, block, phase, dimensions, hidden, count, stage))
     sections.append(_head(dimensions, hidden, vocab))

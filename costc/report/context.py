@@ -141,7 +141,7 @@ def _hardware(study: Study, scenario: Scenario, choice: Choice, cells: dict[tupl
                 "verdict": verdict,
             }
         )
-    return sorted(rows, key=lambda r: (float(f"{r['worth']:.6g}"), r["verdict"].startswith("no") is False, r["hardware"]))
+    return sorted(rows, key=lambda r: (float(f"{r['worth']:.6g}"), r["deployment"] == "-", r["hardware"]))
 
 
 def _matrix(study: Study, scenario: Scenario, choice: Choice, cells: dict[tuple[int, int], Candidate | None]) -> list[Row]:

@@ -13,6 +13,8 @@ import jsonschema
 import numpy as np
 import pytest
 
+from costc.report.words import dollars, second
+
 ROOT = Path(__file__).parents[2]
 MODELS = "models: [guide-7b, deepseek-r1-distill-qwen-7b, deepseek-r1-distill-qwen-32b, deepseek-r1]"
 R1 = ("eval", "deepseek-r1", "--hardware", "h200", "--tp", "8", "--batch", "16")
@@ -177,3 +179,16 @@ def test_an_unwritable_place_is_one_message_and_changes_nothing(tmp_path: Path, 
     assert found.returncode == 2
     assert "Traceback" not in found.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_reported_command_gives_the_reported_figures() -> None:
+    """The committed report's commands, run as printed: TTFT, TPOT and cost to the digits printed."""
+    report = (ROOT / "reports/deepseek_r1.md").read_text()
+    commands = [line for line in report.splitlines() if line.startswith("costc eval ")]
+    claims = [line for line in report.splitlines() if line.startswith("**Deploy ")]
+    assert len(commands) == len(claims) == 4
+    command, claim = commands[2], claims[2]
+    found = json.loads(costc(*command.split()[1:], "--json").stdout)
+    assert f"TTFT {second(found['ttft'])}, TPOT {second(found['tpot'])}," in claim
+    assert f"{dollars(found['cost_per_million_tokens'])} per million output tokens" in claim
+    assert found["memory"]["fits"]
