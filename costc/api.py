@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING, Any
 import sympy as sp
 
 from costc.compiled import CostModel
+from costc.errors import CostcError
+from costc.insight import diff
+from costc.insight.diff import Diff
 from costc.ir.platform import Hardware, Quantization
-from costc.spec.catalog import Catalog
+from costc.spec.catalog import Catalog, catalog_kind
 from costc.spec.model import ModelEntry
 from costc.symbols import VARS
 
 if TYPE_CHECKING:
     from costc.report.compile import Outcome
 
-__all__ = ["CostModel", "compile_study", "listing", "load", "symbol_table"]
+__all__ = ["CostModel", "compare", "compile_study", "listing", "load", "symbol_table"]
 
 
 def load(model: str | Path, beside: str | Path | None = None) -> CostModel:
@@ -83,6 +86,40 @@ def _scheme_row(scheme: Quantization) -> dict[str, Any]:
 _row: dict[str, Any] = {"models": _model_row, "hardware": _hardware_row, "quantization": _scheme_row}
 
 
+def compare(
+    a: str, b: str, model: str | None = None, hardware: str | None = None, beside: str | Path | None = None
+) -> Diff:
+    """Two models, two devices, or two plans ('tp=8,ep=8') of a model, side by side.
+
+    Raises:
+        CostcError: the two are not of one sort, or are not known.
+    """
+    catalog = Catalog(Path(beside) if beside else None)
+    if "=" in a or "=" in b:
+        if model is None:
+            raise CostcError("two plans are compared for a model; name it (--model)")
+        device = catalog.hardware(hardware) if hardware else None
+        return diff.plans(load(model, beside), _plan(a), _plan(b), device)
+    both = [catalog.kinds_of(name) for name in (a, b)]
+    kind = next((k for k in both[0] if k in both[1]), None)
+    if kind == "hardware":
+        return diff.devices(catalog.hardware(a), catalog.hardware(b))
+    if kind is None and both[0] and both[1]:
+        raise CostcError(f"{a} is one of {', '.join(both[0])}, {b} of {', '.join(both[1])}; two of one sort are compared")
+    return diff.models(load(a, beside), load(b, beside))
+
+
+def _plan(text: str) -> dict[str, int]:
+    """Degrees from 'tp=8,ep=8'."""
+    found: dict[str, int] = {}
+    for word in text.split(","):
+        name, equals, value = (part.strip() for part in word.partition("="))
+        if not equals or not value.isdigit():
+            raise CostcError(f"a plan is NAME=N,..., such as tp=8,ep=8; not {text!r}")
+        found[name] = int(value)
+    return found
+
+
 def symbol_table(expr: sp.Expr) -> list[tuple[str, str, str, str]]:
     """(name, LaTeX, unit, meaning) of the symbols of a formula."""
     return [(v.name, v.tex, v.unit, v.meaning) for v in VARS.values() if v.symbol in expr.free_symbols]
@@ -93,12 +130,15 @@ def compile_study(
 ) -> Outcome:
     """Compile a study: write generated/<study>/ and reports/<study>.md under `out`.
 
+    A model spec, a config.json or a folder with one is compiled too, alone: its files go to generated/<model>/.
+
     Args:
         check: write nothing; the outcome's code is 1 where what lies there is stale.
         say: called with a line about each stage.
     Raises:
         CostcError: a mistake in a spec; nothing is written.
     """
-    from costc.report.compile import compile_study as run
+    from costc.report import compile as compiling
 
+    run = compiling.compile_model if catalog_kind(Path(path)) == "models" else compiling.compile_study
     return run(Path(path), Path(out), check, say)

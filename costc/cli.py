@@ -62,7 +62,7 @@ def _main(
 
 @app.command("compile")
 def compile_(
-    study: Annotated[Path, typer.Argument(help="study spec, e.g. specs/deepseek_r1.yaml")],
+    study: Annotated[Path, typer.Argument(help="study spec, e.g. specs/deepseek_r1.yaml; or a model spec or config.json")],
     out: Annotated[Path, typer.Option(help="folder in which generated/ and reports/ lie")] = Path(),
     check: Annotated[bool, typer.Option("--check", help="write nothing; exit 1 when generated/ or reports/ are stale")] = False,
 ) -> None:
@@ -190,6 +190,35 @@ def show(
     from costc.api import load
 
     print(load(model, specs).show(phase.value))
+
+
+@app.command("import")
+def import_(
+    path: Annotated[str, typer.Argument(help="config.json, a folder with one, or - for stdin")],
+    as_: Annotated[str | None, typer.Option("--as", help="read it like this model_type, whatever it says")] = None,
+    name: Annotated[str | None, typer.Option(help="the model's name; default: from the file")] = None,
+) -> None:
+    """Turn a Hugging Face config.json into a model spec, on stdout."""
+    from costc.huggingface.importer import import_config
+    from costc.spec.writer import write
+
+    print(write(import_config(path, as_, name)), end="")
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="a model, a device, or a plan such as tp=8,ep=8")],
+    b: Annotated[str, typer.Argument(help="another of the same sort")],
+    model: Annotated[str | None, typer.Option(help="for plans: the model")] = None,
+    hardware: Annotated[str | None, typer.Option(help="for plans: the device, whose domain decides links")] = None,
+    as_json: Json = False,
+    specs: Beside = None,
+) -> None:
+    """Show two models, two devices or two plans side by side: fields, counts, and the terms of the formulas that differ."""
+    from costc import tables
+    from costc.api import compare
+
+    tables.print_diff(compare(a, b, model, hardware, specs), as_json)
 
 
 @app.command("list")

@@ -17,7 +17,7 @@ import numpy as np
 import sympy as sp
 
 from costc import symbols as S
-from costc.blocks.build import build
+from costc.blocks.build import build, draft
 from costc.columns import numbers, spread, values_of
 from costc.count.footprint import cache_byte, parameters
 from costc.count.rules import count
@@ -28,7 +28,7 @@ from costc.errors import CostcError, DegreeError, not_among
 from costc.fuse import fuse
 from costc.ir.model import Model
 from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
-from costc.ir.types import Graph
+from costc.ir.types import Graph, Role
 from costc.place.apply import apply
 from costc.place.constraints import violation
 from costc.place.mesh import STRATEGIES, mesh
@@ -111,10 +111,24 @@ class CostModel:
         """Elements of buffers that published parameter counts leave out (router correction biases)."""
         return int(parameters(build(self.model, "prefill"), trained=False).xreplace(self.bindings))
 
+    @cached_property
+    def mtp_parameters(self) -> int:
+        """Parameters of the layers that draft tokens, without what they share with the model; not part of `parameters`."""
+        graph = draft(self.model, "decode")
+        return int(parameters(graph).xreplace({s: sp.Integer(v) for s, v in graph.bindings})) if graph else 0
+
     def kv_byte_per_token(self, kv_cache: str = "bf16") -> float:
-        """Bytes of cache that a token takes, all layers, unsharded, before any window is full."""
-        one = cache_byte(build(self.model, "decode"), sp.Integer(1), "layers")
-        unit = {S.kv_block: sp.Integer(1), S.kv_byte: dtype(kv_cache).byte}
+        """Bytes of cache that a token takes, all layers, unsharded, before any window is full; without states."""
+        return self._kept((Role.CACHE,), kv_cache)
+
+    def state_byte(self, dtype_of_activations: str = "bf16") -> float:
+        """Bytes of recurrent and convolution states of a sequence, all layers, unsharded, however long it is."""
+        return self._kept((Role.STATE,), dtype_of_activations)
+
+    def _kept(self, roles: tuple[Role, ...], element: str) -> float:
+        one = cache_byte(build(self.model, "decode"), sp.Integer(1), "layers", roles)
+        byte = dtype(element).byte
+        unit = {S.kv_block: sp.Integer(1), S.kv_byte: byte, S.activation_byte: byte}
         return float(one.xreplace(unit).xreplace(self.bindings))
 
     # ---- formulas
@@ -124,7 +138,9 @@ class CostModel:
         reaches = reaches_of(self.lowered["prefill"].graph)
         found = of_phase(self.lowered["prefill"].table, reaches, "prefill")
         found |= of_phase(self.lowered["decode"].table, reaches, "decode")
-        return found | of_phase(self.lowered["decode"].table, reaches, "generation")
+        found |= of_phase(self.lowered["decode"].table, reaches, "generation")
+        drafting = draft(self.model, "decode")
+        return found | (of_phase(count(fuse(drafting)), reaches_of(drafting), "decode", "draft") if drafting else {})
 
     @property
     def formula_list(self) -> list[Formula]:
@@ -177,6 +193,8 @@ class CostModel:
     def scheme(self, quantization: str | Quantization | None, kv_cache_dtype: str | None = None) -> Quantization:
         """The quantization of that name (default: as published), with the cache's format changed where asked."""
         named = self.model.quantization if quantization is None else quantization
+        if self.model.scheme and named == self.model.scheme.name:
+            named = self.model.scheme
         scheme = named if isinstance(named, Quantization) else self.catalog.quantization(named)
         return replace(scheme, kv_cache=dtype(kv_cache_dtype).name) if kv_cache_dtype else scheme
 

@@ -6,14 +6,27 @@ A `Var` is the definition; `Var.symbol` is the sympy symbol. Model dimensions ar
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import sympy as sp
 
 #: precision modules: groups of weights that a quantization scheme treats apart
-MODULES = ("embedding", "attention", "ffn", "experts", "shared_experts", "router", "norm", "head")
-#: modules whose weights meet a matrix unit, and the attention core, which has no weights
-COMPUTE_MODULES = ("attention", "attention_core", "ffn", "experts", "shared_experts", "router", "head")
+MODULES = ("embedding", "attention", "mixer", "ffn", "experts", "shared_experts", "router", "norm", "head", "adapter")
+#: modules whose weights meet a matrix unit, and the cores of attention and of scans, which have no weights
+COMPUTE_MODULES = (
+    "embedding",
+    "attention",
+    "attention_core",
+    "mixer",
+    "mixer_core",
+    "ffn",
+    "experts",
+    "shared_experts",
+    "router",
+    "head",
+    "adapter",
+)
 
 
 @dataclass(frozen=True)
@@ -86,16 +99,21 @@ kv_byte = define("kv_byte", r"\kappa", "B", "bytes of a KV-cache element")
 logit_byte = define("logit_byte", r"a_{\mathrm{l}}", "B", "bytes of a logit")
 
 
+def key(module: str) -> str:
+    """A module, or a part of one, as part of a symbol's name."""
+    return re.sub(r"\W", "_", module)
+
+
 def weight_byte(module: str) -> sp.Symbol:
     """Bytes of a weight element of a module."""
     return define(
-        f"weight_byte_{module}", rf"w_{{\mathrm{{{_tex(module)}}}}}", "B", f"bytes of a weight element, module {module}"
+        f"weight_byte_{key(module)}", rf"w_{{\mathrm{{{_tex(module)}}}}}", "B", f"bytes of a weight element, module {module}"
     )
 
 
 def scale_geometry(module: str) -> tuple[sp.Symbol, sp.Symbol, sp.Symbol, sp.Symbol]:
     """Rows and columns of a scale block, bytes of a block's scale, bytes of a tensor's scale."""
-    t = _tex(module)
+    t, module = _tex(module), key(module)
     return (
         define(f"block_out_{module}", rf"r_{{\mathrm{{{t}}}}}", "1", f"output rows that share a scale, module {module}"),
         define(f"block_in_{module}", rf"c_{{\mathrm{{{t}}}}}", "1", f"input columns that share a scale, module {module}"),
@@ -116,7 +134,7 @@ def _tex(name: str) -> str:
 def peak(module: str) -> sp.Symbol:
     """The rate at which a module's products are computed."""
     return define(
-        f"peak_{module}", rf"P_{{\mathrm{{{_tex(module)}}}}}", "FLOP/s", f"dense peak in the format that {module} computes in"
+        f"peak_{key(module)}", rf"P_{{\mathrm{{{_tex(module)}}}}}", "FLOP/s", f"dense peak in the format that {module} computes in"
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from costc.api import CostModel
+    from costc.insight.diff import Diff, Row
 
 SWEEP_COLUMNS = (
     "hardware",
@@ -33,6 +34,38 @@ SWEEP_COLUMNS = (
     "fits",
     "cost_per_million_tokens",
 )
+
+
+def print_diff(found: Diff, as_json: bool) -> None:
+    """Print what differs between two models, devices or plans."""
+    if as_json:
+        print_json(
+            {
+                "a": found.a,
+                "b": found.b,
+                "fields": _diff_rows(found.fields),
+                "counts": _diff_rows(found.counts),
+                "terms": {name: _diff_rows(rows) for name, rows in found.terms.items()},
+            }
+        )
+        return
+    tables = {"fields": found.fields, "counts": found.counts, **{f"terms of {k}": v for k, v in found.terms.items()}}
+    if not any(tables.values()):
+        print(f"{found.a} and {found.b} do not differ")
+    for title, rows in tables.items():
+        if rows:
+            named = [{title: r.name, found.a: r.a, _other(found): r.b, "ratio": r.ratio, "unit": r.unit} for r in rows]
+            kept = [k for k in named[0] if k not in ("ratio", "unit") or any(row[k] not in (None, "") for row in named)]
+            print_rows([{k: row[k] for k in kept} for row in named], False, False)
+
+
+def _other(found: Diff) -> str:
+    """The heading of the second column, unlike the first."""
+    return found.b if found.b != found.a else f"{found.b} (B)"
+
+
+def _diff_rows(rows: tuple[Row, ...]) -> list[dict[str, Any]]:
+    return [{"name": r.name, "a": r.a, "b": r.b, "ratio": r.ratio, "unit": r.unit} for r in rows]
 
 
 def clean(value: Any) -> Any:

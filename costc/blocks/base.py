@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import sympy as sp
 from pydantic import BaseModel, ConfigDict
 
 from costc import symbols as S
+from costc.ir.model import Norm
+from costc.ir.reach import Reach
 from costc.ir.types import ONE, Axis, Kind, Op, Read, Role, Section, Tensor
 
 BATCH = Axis("batch", S.batch)
 SEQ = Axis("seq", S.seq)
 
 Axes = tuple[Axis, ...]
+#: where a block's norm stands: before it, after it, both; 'shared' reads what the block before it normed (parallel
+#: residual branches); 'none'
+NormPlace = Literal["pre", "post", "both", "shared", "none"]
 
 
 class Block(BaseModel):
@@ -26,6 +31,7 @@ class Block(BaseModel):
     group: ClassVar[str] = "attention"
 
     kind: str
+    norm: NormPlace = "pre"
 
     def build(self, b: Builder, x: str, phase: str) -> str:
         """Add the block's operators for one step, reading activation `x`; the name of what it writes."""
@@ -50,8 +56,8 @@ class Dimensions:
 class Builder:
     """Collects the tensors and operators of one section; the only mutable thing of the front end."""
 
-    def __init__(self, name: str, group: str, dimensions: Dimensions) -> None:
-        self.name, self.group, self.dimensions = name, group, dimensions
+    def __init__(self, name: str, group: str, dimensions: Dimensions, style: Norm | None = None) -> None:
+        self.name, self.group, self.dimensions, self.style = name, group, dimensions, style or Norm()
         self.tensors: dict[str, Tensor] = {}
         self.ops: list[Op] = []
         self.inputs: list[str] = []
@@ -64,9 +70,9 @@ class Builder:
         """The symbol of a dimension of this block."""
         return self.dimensions.bind(name, value, meaning, self.name)
 
-    def input(self, name: str, axes: Axes) -> str:
+    def input(self, name: str, axes: Axes, element_byte: sp.Expr | None = None) -> str:
         self.inputs.append(name)
-        return self._tensor(Tensor(name, axes, Role.ACTIVATION))
+        return self._tensor(Tensor(name, axes, Role.ACTIVATION, element_byte=element_byte))
 
     def weight(
         self,
@@ -85,8 +91,13 @@ class Builder:
             Tensor(name, stack + out + in_, Role.WEIGHT, module or self.module, matrix, trained=trained, shared=shared)
         )
 
-    def cache(self, name: str, axes: Axes) -> str:
-        return self._tensor(Tensor(name, axes, Role.CACHE))
+    def cache(self, name: str, axes: Axes, *, shared: bool = False, element_byte: sp.Expr | None = None) -> str:
+        """A cache that grows with the tokens (by its axis with a reach); `shared`: another layer's, which keeps it."""
+        return self._tensor(Tensor(name, axes, Role.CACHE, shared=shared, element_byte=element_byte))
+
+    def state(self, name: str, axes: Axes, law: Reach, element_byte: sp.Expr | None = None) -> str:
+        """A state of fixed size for each sequence, read and written by every step; `law` is a Recurrent reach."""
+        return self._tensor(Tensor(name, (BATCH, Axis("states", law.context, law), *axes), Role.STATE, element_byte=element_byte))
 
     def _tensor(self, tensor: Tensor) -> str:
         if tensor.name in self.tensors:
@@ -109,12 +120,17 @@ class Builder:
         fanout: sp.Expr = ONE,
         linear: bool = False,
         element_byte: sp.Expr | None = None,
+        on_chip: bool = False,
     ) -> str:
-        """Any operator; `writes` are the axes of a new activation named like the operator, or an access to a tensor."""
+        """Any operator; `writes` are the axes of a new activation named like the operator, or an access to a tensor.
+
+        What has a value for each query-key pair never leaves the chip; `on_chip` says so of other activations.
+        """
         if isinstance(writes, Read):
             written = writes
         else:
-            written = Read(self._tensor(Tensor(name, writes, Role.ACTIVATION, element_byte=element_byte)))
+            held = on_chip or any(a.reach is not None and a.size == a.reach.pairs for a in writes)
+            written = Read(self._tensor(Tensor(name, writes, Role.ACTIVATION, element_byte=element_byte, on_chip=held)))
         accesses = tuple(r if isinstance(r, Read) else Read(r) for r in reads)
         self.ops.append(Op(name, kind, domain, accesses, (written,), module or self.module, sp.Integer(work), fanout, linear))
         return written.tensor
@@ -138,18 +154,24 @@ class Builder:
         work: int = 1,
         domain: Axes | None = None,
         linear: bool = False,
+        on_chip: bool = False,
     ) -> str:
         """An elementwise operator of `work` FLOP a point."""
         over = domain if domain is not None else writes
         if isinstance(over, Read):
             raise TypeError("a map that writes a declared tensor says its domain")
-        return self.op(name, Kind.MAP, reads, writes, over, work=work, linear=linear)
+        return self.op(name, Kind.MAP, reads, writes, over, work=work, linear=linear, on_chip=on_chip)
 
-    def norm(self, name: str, x: str, over: Axis) -> str:
-        """RMS norm over the last axis: square, sum, scale, multiply: 4 FLOP an element."""
+    def norm(self, name: str, x: str, *over: Axis, style: Norm | None = None) -> str:
+        """A norm whose learned vectors lie over the axes `over`; by default an RMS norm with a scale.
+
+        RMS norm: square, sum, scale, multiply: 4 FLOP an element; layer norm also sums and subtracts the mean: 6.
+        """
+        style = style or Norm()
         axes = self.tensors[x].axes
-        weight = self.weight(f"{name}_weight", (over,), module="norm")
-        return self.op(name, Kind.REDUCE, (x, weight), axes, axes, work=4)
+        learned = [f"{name}_{part}" for part in ("weight", "bias") if getattr(style, part)]
+        vectors = tuple(self.weight(each, over, module="norm") for each in learned)
+        return self.op(name, Kind.REDUCE, (x, *vectors), axes, axes, work=4 if style.kind == "rms" else 6)
 
     def section(self, layers: sp.Expr, stage_layers: sp.Expr) -> Section:
         return Section(

@@ -6,12 +6,15 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.blocks.base import BATCH, SEQ, Block, Builder, Dimensions
+from costc.blocks.lora import adapted
+from costc.blocks.mtp import draft_head, join
+from costc.blocks.refine import refined, refinements
+from costc.blocks.stem import Frame, embedding, head, residual
 from costc.ir.model import Model
-from costc.ir.types import Axis, Graph, Kind, Read, Section
+from costc.ir.types import Axis, Graph, Section
 from costc.ir.verify import verify
 
 PHASES = ("prefill", "decode")
-PARTS = ("attention", "ffn")
 
 
 def build(model: Model, phase: str) -> Graph:
@@ -20,50 +23,42 @@ def build(model: Model, phase: str) -> Graph:
     hidden = Axis("hidden", dimensions.bind("hidden_size", model.hidden_size, "elements of the residual stream", ""))
     vocab = Axis("vocab", dimensions.bind("vocab_size", model.vocab_size, "vocabulary", ""))
     layers = dimensions.bind("num_hidden_layers", model.num_hidden_layers, "layers", "")
+    frame = Frame(model, dimensions, hidden, vocab)
     first = layers - sp.ceiling(layers / S.pp)
-    sections = [_embedding(dimensions, hidden, vocab, model.tie_word_embeddings)]
-    for part, blocks in enumerate((model.attention, model.ffn)):
-        for name, block in blocks.items():
-            count = model.occurrences(part, name)
-            if not isinstance(block, Block):
-                raise TypeError(f"block {name!r} is not a blocks.base.Block")
-            if count:
-                stage = model.after(part, name, first)
-                sections.append(_layer(PARTS[part], name, block, phase, dimensions, hidden, count, stage))
-    sections.append(_head(dimensions, hidden, vocab))
-    return verify(Graph(model.name, phase, tuple(sections), tuple(dimensions.values.items())))
+    sections = [embedding(frame)]
+    for name in model.blocks:
+        if count := model.occurrences(name):
+            sections.append(_layer(frame, name, phase, count, model.after(name, first)))
+    sections.append(head(frame))
+    graph = Graph(model.name, phase, tuple(sections), tuple(dimensions.values.items()))
+    graph = refined(graph, refinements(model.scheme.modules if model.scheme else ()))
+    return verify(adapted(graph, model.lora, dimensions) if model.lora else graph)
 
 
-def _layer(
-    part: str, name: str, block: Block, phase: str, dimensions: Dimensions, hidden: Axis, count: int, stage: sp.Expr
-) -> Section:
-    """A block, and before it the sum of the last block's output into the residual stream, and the norm."""
-    b = Builder(f"{part}.{name}", block.group, dimensions)
-    block.build(b, _residual(b, (BATCH, SEQ, hidden)), phase)
+def draft(model: Model, phase: str) -> Graph | None:
+    """One step of the layers that draft tokens, if the model has such; what it shares with the model is marked shared."""
+    if not model.mtp:
+        return None
+    dimensions = Dimensions()
+    hidden = Axis("hidden", dimensions.bind("hidden_size", model.hidden_size, "elements of the residual stream", ""))
+    vocab = Axis("vocab", dimensions.bind("vocab_size", model.vocab_size, "vocabulary", ""))
+    frame, mtp = Frame(model, dimensions, hidden, vocab), model.mtp
+    every = sp.Integer(mtp.count)
+    layers = (_layer(frame, name, phase, mtp.count, every) for name in mtp.layer)
+    graph = Graph(f"{model.name}.mtp", phase, (join(frame, mtp), *layers, draft_head(frame, mtp)), tuple(dimensions.values.items()))
+    keys = refinements(model.scheme.modules) if model.scheme else ()
+    return verify(refined(graph, keys, within="mtp"))
+
+
+def _layer(frame: Frame, name: str, phase: str, count: int, stage: sp.Expr) -> Section:
+    """A block as it stands in the model: the sum into the residual stream before it, and its norms."""
+    block = frame.model.blocks[name]
+    if not isinstance(block, Block):
+        raise TypeError(f"block {name!r} is not a blocks.base.Block")
+    b = Builder(name, block.group, frame.dimensions, frame.model.norm)
+    axes = (BATCH, SEQ, frame.hidden)
+    x = b.input("y", axes) if block.norm == "shared" else residual(b, axes, block.norm in ("pre", "both"))
+    y = block.build(b, x, phase)
+    if block.norm in ("post", "both"):
+        b.norm("post_norm", y, frame.hidden, style=frame.model.norm)
     return b.section(sp.Integer(count), stage)
-
-
-def _residual(b: Builder, axes: tuple[Axis, ...]) -> str:
-    summed = b.map("residual", (b.input("x", axes), b.input("y", axes)), axes)
-    b.outputs.append(summed)
-    return b.norm("norm", summed, axes[-1])
-
-
-def _embedding(dimensions: Dimensions, hidden: Axis, vocab: Axis, tied: bool) -> Section:
-    b = Builder("embedding", "head", dimensions)
-    weight = b.weight("embedding_weight", (vocab,), (hidden,), module="embedding", shared=tied)
-    tokens = b.input("tokens", (BATCH, SEQ))
-    axes = (BATCH, SEQ, hidden)
-    touched = Read(weight, S.batch * S.seq / vocab.size)
-    b.op("lookup", Kind.LOOKUP, (tokens, touched), axes, (BATCH, SEQ, vocab, hidden), module="head", work=0)
-    return b.section(sp.Integer(1), sp.floor(1 / S.pp))  # the last of several stages does not embed
-
-
-def _head(dimensions: Dimensions, hidden: Axis, vocab: Axis) -> Section:
-    """Final norm, LM head and sampling, for the last position of each sequence."""
-    b = Builder("head", "head", dimensions)
-    x = _residual(b, (BATCH, hidden))
-    weight = b.weight("lm_head_weight", (vocab,), (hidden,), module="head")
-    logits = b.contract("lm_head", (x, weight), (BATCH, vocab), (hidden,), module="head", element_byte=S.logit_byte)
-    b.op("sample", Kind.REDUCE, (logits,), (BATCH,), (BATCH, vocab), work=5, module="head")
-    return b.section(sp.Integer(1), sp.Integer(1))

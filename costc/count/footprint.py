@@ -5,8 +5,8 @@ from __future__ import annotations
 import sympy as sp
 
 from costc import symbols as S
-from costc.count.rules import byte_of
-from costc.ir.types import Graph, Role, Section
+from costc.count.rules import byte_of, element_byte
+from costc.ir.types import Graph, Role, Section, Tensor
 
 
 def parameters(graph: Graph, *, trained: bool = True) -> sp.Expr:
@@ -33,18 +33,26 @@ def weight_byte(graph: Graph, times: str = "stage_layers") -> sp.Expr:
     )
 
 
-def cache_byte(graph: Graph, tokens: sp.Expr, times: str = "stage_layers") -> sp.Expr:
+def cache_byte(
+    graph: Graph, tokens: sp.Expr, times: str = "stage_layers", roles: tuple[Role, ...] = (Role.CACHE, Role.STATE)
+) -> sp.Expr:
     """Bytes of cache of one sequence after `tokens` tokens, on one device; in whole blocks of `kv_block` tokens."""
     total = sp.Integer(0)
     for section in graph:
-        for tensor in section.of_role(Role.CACHE) + section.of_role(Role.STATE):
-            one = tensor.size / S.batch / sp.Mul(*(c.divisor for c in tensor.cuts if c.axis != "batch")) * S.kv_byte
-            for axis in tensor.axes:
-                if axis.reach:
-                    kept = axis.reach.stored(tokens)
-                    one = one / axis.size * S.kv_block * sp.ceiling(kept / S.kv_block)
-            total += one * getattr(section, times)
+        for tensor in section.tensors:
+            if tensor.role in roles and not tensor.shared:
+                total += _kept(tensor, tokens) * getattr(section, times)
     return total
+
+
+def _kept(tensor: Tensor, tokens: sp.Expr) -> sp.Expr:
+    """Bytes of one sequence's cache tensor on one device; a state is kept whole, a cache in blocks."""
+    one = tensor.size / S.batch / sp.Mul(*(c.divisor for c in tensor.cuts if c.axis != "batch")) * element_byte(tensor)
+    for axis in tensor.axes:
+        if axis.reach:
+            kept = axis.reach.stored(tokens)
+            one *= (kept if tensor.role is Role.STATE else S.kv_block * sp.ceiling(kept / S.kv_block)) / axis.size
+    return one
 
 
 def activation_peaks(graph: Graph) -> tuple[sp.Expr, ...]:
@@ -63,7 +71,7 @@ def _live(section: Section, kernel: tuple[str, ...]) -> sp.Expr:
     later_outside = {r.tensor for op in section.ops if op.name not in kernel for r in op.reads}
     live = sp.Integer(0)
     for tensor in section.of_role(Role.ACTIVATION):
-        on_chip = tensor.name in inside and tensor.name not in later_outside and tensor.has("pair")
+        on_chip = tensor.name in inside and tensor.name not in later_outside and tensor.on_chip
         if tensor.name in written and (tensor.name in later or tensor.name in inside) and not on_chip:
             live += byte_of(tensor, section.name)
     return live

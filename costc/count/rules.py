@@ -50,8 +50,12 @@ def byte_of(tensor: Tensor, section: str) -> sp.Expr:
     """Bytes of the part of a tensor that one device holds."""
     if tensor.role is Role.WEIGHT:
         return stored_symbol(section, tensor) * tensor.share
-    element = S.kv_byte if tensor.role in (Role.CACHE, Role.STATE) else tensor.element_byte or S.activation_byte
-    return tensor.size * tensor.share * element
+    return tensor.size * tensor.share * element_byte(tensor)
+
+
+def element_byte(tensor: Tensor) -> sp.Expr:
+    """Bytes of an element of a cache, state or activation."""
+    return tensor.element_byte or (S.kv_byte if tensor.role is Role.CACHE else S.activation_byte)
 
 
 def _section(section: Section, phase: str) -> Iterator[CostRow]:
@@ -93,22 +97,25 @@ def _work(op: Op) -> Iterator[tuple[str, str, sp.Expr]]:
 
 
 def _moved(section: Section, ops: tuple[Op, ...]) -> Iterator[tuple[str, str, sp.Expr]]:
-    """Bytes between memory and chip, by what they belong to."""
-    inside = {w.tensor for op in ops for w in op.writes}
+    """Bytes between memory and chip, by what they belong to. What is read and then written moves twice (a state)."""
     outside = {r.tensor for op in section.ops if op not in ops for r in op.reads} | set(section.outputs)
     read_anywhere = {r.tensor for op in section.ops for r in op.reads}
-    accesses: dict[str, list[Read]] = {}
+    made: set[str] = set()
+    reads: dict[str, list[Read]] = {}
+    writes: dict[str, list[Read]] = {}
     for op in ops:
         for access in op.reads:
-            if access.tensor not in inside:
-                accesses.setdefault(access.tensor, []).append(access)
+            if access.tensor not in made:
+                reads.setdefault(access.tensor, []).append(access)
         for access in op.writes:
+            made.add(access.tensor)
             kept = section.tensor(access.tensor).role is Role.ACTIVATION
             if not kept or access.tensor in outside or access.tensor not in read_anywhere:
-                accesses.setdefault(access.tensor, []).append(access)
-    for name, found in accesses.items():
+                writes.setdefault(access.tensor, []).append(access)
+    for name in dict.fromkeys((*reads, *writes)):
         tensor = section.tensor(name)
-        yield BYTE_RESOURCE[tensor.role], tensor.module, byte_of(tensor, section.name) * _union(found)
+        moved = sp.Add(*(_union(found[name]) for found in (reads, writes) if name in found))
+        yield BYTE_RESOURCE[tensor.role], tensor.module, byte_of(tensor, section.name) * moved
 
 
 def _union(accesses: list[Read]) -> sp.Expr:

@@ -53,16 +53,16 @@ class Formula:
         return _generation(expr.xreplace({S.seq: sp.Integer(1)}), self.reaches)
 
 
-def of_phase(table: CostTable, reaches: tuple[Reach, ...], phase: str) -> dict[str, Formula]:
-    """The formulas of a phase ('prefill', 'decode', 'generation').
+def of_phase(table: CostTable, reaches: tuple[Reach, ...], phase: str, name: str = "") -> dict[str, Formula]:
+    """The formulas of a phase ('prefill', 'decode', 'generation'), or under another `name`.
 
     Named '<phase>.<resource>', '<phase>.<section>.<resource>' and '<phase>.<section>.<kernel>.<resource>'.
     """
-    found = {}
-    scopes = {phase: table}
+    found, top = {}, name or phase
+    scopes = {top: table}
     for section, rows in table.group_by("section").items():
-        scopes[f"{phase}.{section}"] = rows
-        scopes |= {f"{phase}.{section}.{kernel}": own for kernel, own in rows.group_by("kernel").items()}
+        scopes[f"{top}.{section}"] = rows
+        scopes |= {f"{top}.{section}.{kernel}": own for kernel, own in rows.group_by("kernel").items()}
     for scope, rows in scopes.items():
         for resource, (unit, meaning) in RESOURCES.items():
             own = rows.where(resource=SUMS.get(resource, (resource,)))
@@ -98,5 +98,5 @@ def _generation(expr: sp.Expr, reaches: tuple[Reach, ...]) -> sp.Expr:
         for s in reach.decode(S.isl + 1, count):
             first = part.xreplace({reach.pairs: s.pairs, reach.context: s.context})
             slope = slopes[0] * s.pairs_step + slopes[1] * s.context_step
-            total += s.count * first + slope * s.count * (s.count - 1) / 2
+            total += s.total(first, slope)
     return sp.factor_terms(total)

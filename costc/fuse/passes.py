@@ -12,7 +12,8 @@ from functools import reduce
 from costc.ir.types import Graph, Kind, Op, Role, Section
 from costc.ir.verify import verify
 
-Kernels = tuple[tuple[str, ...], ...]
+Kernel = tuple[str, ...]
+Kernels = tuple[Kernel, ...]
 POINTWISE = (Kind.MAP, Kind.REDUCE)
 
 
@@ -26,13 +27,17 @@ def _fuse(section: Section) -> Section:
     return section.evolve(kernels=reduce(lambda kernels, run: run(section, kernels), PASSES.values(), alone))
 
 
-def fuse_pairs(section: Section, kernels: Kernels) -> Kernels:
-    """Operators joined by a tensor over query-key pairs run as one: what has a value per pair stays on chip."""
+def fuse_on_chip(section: Section, kernels: Kernels) -> Kernels:
+    """Operators joined by a tensor that never leaves the chip run as one."""
 
     def joined(first: tuple[str, ...], second: tuple[str, ...]) -> bool:
-        return any(section.tensor(t).has("pair") for t in _written(section, first) & _read(section, second))
+        return any(section.tensor(t).on_chip for t in _written(section, first) & _read(section, second))
 
-    return _merge(kernels, joined)
+    result: list[Kernel] = []
+    for kernel in kernels:
+        before = [k for k in result if joined(k, kernel)]
+        result = [k for k in result if k not in before] + [sum((*before, kernel), ())]
+    return tuple(result)
 
 
 def fuse_inputs(section: Section, kernels: Kernels) -> Kernels:
@@ -62,26 +67,41 @@ def fuse_pointwise(section: Section, kernels: Kernels) -> Kernels:
         siblings = any(writer.get(t) in sources for t in _read(section, second))
         return siblings or bool(_written(section, first) & _read(section, second))
 
-    return _merge(kernels, joined)
+    return _merge(kernels, joined, lambda between, a, b: _through(section, between, a, b))
 
 
 PASSES: dict[str, Callable[[Section, Kernels], Kernels]] = {
-    "fuse_pairs": fuse_pairs,
+    "fuse_on_chip": fuse_on_chip,
     "fuse_inputs": fuse_inputs,
     "fuse_pointwise": fuse_pointwise,
 }
 
 
-def _merge(kernels: Kernels, joined: Callable[[tuple[str, ...], tuple[str, ...]], bool]) -> Kernels:
-    """Merge each kernel into the last earlier one that it is joined to."""
-    result: list[tuple[str, ...]] = []
+def _merge(
+    kernels: Kernels,
+    joined: Callable[[Kernel, Kernel], bool],
+    apart: Callable[[Kernels, Kernel, Kernel], bool] = lambda between, first, second: False,
+) -> Kernels:
+    """Merge each kernel into the last earlier one that it is joined to, unless those between keep the two `apart`."""
+    result: list[Kernel] = []
     for kernel in kernels:
-        at = next((i for i in reversed(range(len(result))) if joined(result[i], kernel)), None)
+        places = (i for i in reversed(range(len(result))) if joined(result[i], kernel))
+        at = next((i for i in places if not apart(tuple(result[i + 1 :]), result[i], kernel)), None)
         if at is None:
             result.append(kernel)
         else:
             result[at] = result[at] + kernel
     return tuple(result)
+
+
+def _through(section: Section, between: Kernels, first: Kernel, second: Kernel) -> bool:
+    """Whether what `first` writes reaches `second` by way of a kernel between: the two cannot run at once."""
+    from_first = _written(section, first)
+    through: set[str] = set()
+    for kernel in between:
+        if _read(section, kernel) & (from_first | through):
+            through |= _written(section, kernel)
+    return bool(through & _read(section, second))
 
 
 def _written(section: Section, kernel: tuple[str, ...]) -> set[str]:

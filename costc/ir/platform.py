@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from costc.facts import Fact, Source
 
@@ -58,7 +58,10 @@ class Format:
 
 @dataclass(frozen=True)
 class Quantization:
-    """A scheme. `weights` for the modules it converts, `others` for the rest; `compute` is what converted modules multiply in."""
+    """A scheme. `weights` for the modules it converts, `others` for the rest; `compute` is what converted modules multiply in.
+
+    `modules`: format and compute dtype of modules that are stored in another way.
+    """
 
     name: str
     title: str
@@ -73,6 +76,7 @@ class Quantization:
     source: Source
     note: str = ""
     origin: str = ""
+    modules: Mapping[str, tuple[Format, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class Tensor:
             matrices. Quantization scales lie on blocks of the matrix. None: a vector.
         element_byte: bytes of an element where the role does not decide them.
         trained: False for buffers that published parameter counts leave out.
-        shared: True for another name of a weight that is counted elsewhere (a tied embedding).
+        shared: True for another name of a weight or cache that is counted elsewhere (a tied embedding).
+        on_chip: True for what no implementation moves to memory (a value for each query-key pair).
         cuts: how the tensor lies on the mesh; set by placement.
     """
 
@@ -80,6 +81,7 @@ class Tensor:
     element_byte: sp.Expr | None = None
     trained: bool = True
     shared: bool = False
+    on_chip: bool = False
     cuts: tuple[Cut, ...] = ()
 
     @property

@@ -35,7 +35,8 @@ def over_segments(kernel: Kernel, segments: tuple[Segment, ...], batch: sp.Expr,
         name = f"{where}.{index}" if len(segments) > 1 else where
         count = steps.let(f"{name}.pieces", segment.count, "1", "pieces of the segment")
         (a, a_step), (b, b_step) = (_progression(kernel, expr, segment, batch) for expr in (kernel.compute, kernel.move))
-        total += sum_of_max(count, _let(a, f"{name}.compute", steps), a_step, _let(b, f"{name}.move", steps), b_step, name, steps)
+        first = _let(a, f"{name}.compute", steps), _let(b, f"{name}.move", steps)
+        total += segment.times * sum_of_max(count, first[0], a_step, first[1], b_step, name, steps)
     return total
 
 

@@ -18,7 +18,7 @@ from costc.report.figures import figures
 from costc.report.render import render
 from costc.search.choose import choose, recommend
 from costc.search.grid import evaluate
-from costc.spec.catalog import shipped
+from costc.spec.catalog import Catalog, shipped
 from costc.spec.study import Study, study
 
 CACHE = ".costc.json"
@@ -40,10 +40,7 @@ def compile_study(path: Path, out: Path, check: bool, say: Say = lambda text: No
     found = study(path)
     files, unmet = _files(found, path, say)
     if check:
-        stale = [name for name, text in files.items() if not _same(out / name, text)]
-        stale += sorted(str(p.relative_to(out)) for p in _left_over(found, out, files))
-        lines = tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",)
-        return Outcome(lines, int(bool(stale)))
+        return _checked(files, out, sorted(str(p.relative_to(out)) for p in _left_over(found, out, files)))
     _write({out / name: text for name, text in files.items()})
     for left in _left_over(found, out, files):
         left.unlink()
@@ -54,22 +51,48 @@ def compile_study(path: Path, out: Path, check: bool, say: Say = lambda text: No
     return Outcome(lines, int(bool(unmet)))
 
 
+def compile_model(path: Path, out: Path, check: bool, say: Say = lambda text: None) -> Outcome:
+    """Compile one model, from its spec or config.json: its evaluator and formulas into generated/<model>/, without a report."""
+    model = CostModel(Catalog(path.parent if path.suffix != ".json" and path.is_file() else None).model(str(path)))
+    files = _generated(model, "generated", say)
+    if check:
+        return _checked(files, out, [])
+    _write({out / name: text for name, text in files.items()})
+    folder = out / "generated" / mangle(model.model.name)
+    note = (model.entry.note,) if model.entry.note else ()
+    return Outcome((f"wrote {len(files)} files under {folder}: {model.parameters:,} parameters", *note), 0)
+
+
+def _checked(files: dict[str, str], out: Path, left_over: list[str]) -> Outcome:
+    """What differs from what lies there."""
+    stale = [name for name, text in files.items() if not _same(out / name, text)] + left_over
+    lines = tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",)
+    return Outcome(lines, int(bool(stale)))
+
+
+def _generated(model: CostModel, folder: str, say: Say) -> dict[str, str]:
+    """What the targets emit of a model, by path."""
+    say(f"compiling {model.model.name}")
+    artifact = Artifact(
+        model.fast_program,
+        model.model.title,
+        digest_of(Path(model.entry.origin)),
+        tuple(model.formula_list),
+        tuple(model.bindings.items()),
+    )
+    files = {}
+    for target in TARGETS.values():
+        program = model.program if target.readable else model.fast_program
+        files[f"{folder}/{target.path(mangle(model.model.name))}"] = target.emit(artifact.with_program(program))
+    return files
+
+
 def _files(found: Study, path: Path, say: Say) -> tuple[dict[str, str], tuple[str, ...]]:
     """All texts by path, and a line for each scenario in which nothing meets the limits."""
     models = {entry.model.name: CostModel(entry) for entry in found.models}
     files: dict[str, str] = {}
-    for name, model in models.items():
-        say(f"compiling {name}")
-        artifact = Artifact(
-            model.fast_program,
-            model.model.title,
-            digest_of(Path(model.entry.origin)),
-            tuple(model.formula_list),
-            tuple(model.bindings.items()),
-        )
-        for target in TARGETS.values():
-            program = model.program if target.readable else model.fast_program
-            files[f"generated/{found.name}/{target.path(mangle(name))}"] = target.emit(artifact.with_program(program))
+    for model in models.values():
+        files |= _generated(model, f"generated/{found.name}", say)
     chosen = []
     for scenario in found.scenarios:
         say(f"searching {scenario.name}")
@@ -138,7 +161,7 @@ def _left_over(found: Study, out: Path, files: dict[str, str]) -> Iterator[Path]
 def _state(path: Path) -> str:
     """A digest of all that a compilation reads: the study, specs beside it, the catalogue, and the compiler."""
     package = Path(__file__).parent.parent
-    folders = ((package, "*.py"), (package, "*.j2"), (shipped(), "*.yaml"), (path.parent, "*.yaml"))
+    folders = ((package, "*.py"), (package, "*.j2"), (shipped(), "*.yaml"), (path.parent, "*.yaml"), (path.parent, "*.json"))
     digest = hashlib.sha256(path.name.encode())
     for folder, pattern in folders:
         for file in sorted(folder.rglob(pattern)):

@@ -41,7 +41,7 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
             symbol.name, stored.xreplace(bindings), "B", "bytes of the weight as stored, scales included"
         )
     reaches = reaches_of(before.graph)
-    bound = tuple(Reach(r.window.xreplace(bindings) if r.window is not None else None, r.name) for r in reaches)
+    bound = tuple(r.bind(bindings) for r in reaches)
     out = metrics.Outputs(steps)
     first = prefill(sections(before.table, bound, bindings, steps), plan, steps)
     rest = generation(sections(after.table, bound, bindings, steps), plan, steps)

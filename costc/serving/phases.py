@@ -21,7 +21,7 @@ from costc.serving.schedule import Schedule
 from costc.serving.sections import SectionCost
 
 ZERO = sp.Integer(0)
-GROUPS = ("attention", "ffn", "experts", "head", "communication", "launch")
+GROUPS = ("attention", "mixer", "ffn", "experts", "head", "communication", "launch")
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ def _over_segments(part: sp.Expr, reach: Reach, segments: tuple[Segment, ...]) -
     for s in segments:
         first = part.xreplace({S.seq: s.seq, reach.pairs: s.pairs, reach.context: s.context})
         slope = (per_pair * s.pairs_step + per_context * s.context_step).xreplace({S.seq: s.seq})
-        total += s.count * first + slope * s.count * (s.count - 1) / 2
+        total += s.total(first, slope)
     return total
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from costc.errors import CostcError, not_among
+from costc.huggingface import files
+from costc.huggingface.importer import import_config
 from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
 from costc.spec import model as model_spec
 from costc.spec import platform
@@ -71,12 +73,10 @@ class Catalog:
         """
         if not isinstance(name, str):
             raise CostcError(f"{kind.removesuffix('s')} is {described(name)}; expected a name or the path of a spec file")
-        if name.endswith((".yaml", ".yml")):
+        if name.endswith((".yaml", ".yml", ".json")) or (kind == "models" and _folder(name)):
             near = (self.beside or Path()) / name
             return self._built(kind, near if _state(near) else Path(name))
-        places = [root / kind / f"{name}.yaml" for root in self.roots()]
-        found = [place for place in places if _state(place)]
-        found = found or self._by_alias(kind, name)
+        found = self._places(kind, name)
         if not found:
             raise CostcError(not_among(kind.removesuffix("s"), name, self.names(kind)))
         if len(found) > 1:
@@ -84,6 +84,17 @@ class Catalog:
             if note not in self.notes:
                 self.notes.append(note)
         return self._built(kind, found[0])
+
+    def kinds_of(self, name: str) -> list[str]:
+        """The kinds, of models and hardware, in which something of the name or path stands."""
+        if kind := catalog_kind(Path(name)):
+            return [kind]
+        return [k for k in ("models", "hardware") if self._places(k, name)]
+
+    def _places(self, kind: str, name: str) -> list[Path]:
+        """Where specs of that name or alias lie, the user's own first."""
+        places = [root / kind / f"{name}.yaml" for root in self.roots()]
+        return [place for place in places if _state(place)] or self._by_alias(kind, name)
 
     def _by_alias(self, kind: str, name: str) -> list[Path]:
         wanted = name.lower()
@@ -116,6 +127,22 @@ class Catalog:
         return self.get("engine", name)  # type: ignore[no-any-return]
 
 
+def catalog_kind(path: Path) -> str | None:
+    """What a file holds, from its ending and keys: 'models', 'hardware', or None for anything else."""
+    if path.suffix == ".json" or _folder(str(path)):
+        return "models"
+    if path.suffix not in (".yaml", ".yml") or not _state(path):
+        return None
+    data = read(path).data
+    keys = {"layers": "models", "memory_bandwidth": "hardware"}
+    return next((kind for key, kind in keys.items() if isinstance(data, dict) and key in data), None)
+
+
+def _folder(name: str) -> bool:
+    """Whether it is a folder with a checkpoint's config.json."""
+    return bool(_state(Path(name) / files.CONFIG))
+
+
 def _state(path: Path) -> tuple[object, ...]:
     """What tells one state of a file from another, so that an edited spec is read anew; empty where there is none."""
     try:
@@ -127,4 +154,8 @@ def _state(path: Path) -> tuple[object, ...]:
 
 @cache
 def _load(kind: str, path: Path, state: tuple[object, ...]) -> tuple[Any, tuple[str, ...]]:
-    return KINDS[kind](read(path))
+    imported = kind == "models" and (path.suffix == ".json" or path.is_dir())
+    if not imported:
+        return KINDS[kind](read(path))
+    source = str(path / files.CONFIG if path.is_dir() else path)
+    return KINDS[kind](Document(import_config(str(path)), {}, {}, source))

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from costc.blocks import ATTENTION, FFN
+from costc.blocks import KINDS
 from costc.dtypes import DTYPES
 from costc.errors import not_among
 from costc.facts import Fact
-from costc.ir.model import LayerRun, Model
+from costc.ir.model import PARTS, Layer, LayerRun, Lora, Model, Mtp, Norm, Stem
 from costc.registry import Registry
-from costc.spec.reader import Document, described, mapping
+from costc.spec.platform import quantization_from
+from costc.spec.reader import Document, KeyPath, described, mapping
 from costc.spec.validate import BlockName, FactSpec, Name, SourceSpec, Strict, Title, fact, validate
 from costc.symbols import MODULES
 
 #: no published model comes near; larger sizes are mistakes and would make exact integers slow
 MAX_SIZE, MAX_LAYERS = 10**9, 10_000
 Size = Annotated[int, Field(gt=0, le=MAX_SIZE)]
+Count = Annotated[int, Field(ge=0, le=MAX_SIZE)]
+Names = str | list[str] | None
 
 
 class LayerSpec(Strict):
-    """The blocks of one layer, by name."""
+    """The blocks of one layer, by name: one or several of a part, or none."""
 
-    attention: str
-    ffn: str
+    attention: Names = None
+    mixer: Names = None
+    ffn: Names = None
+    auxiliary: Names = None
+
+    def blocks(self) -> Layer:
+        """As '<part>.<name>', in the order of the parts."""
+        found = []
+        for part in PARTS:
+            names = getattr(self, part)
+            found += [f"{part}.{name}" for name in ([names] if isinstance(names, str) else names or [])]
+        return tuple(found)
 
 
 class RunSpec(Strict):
@@ -34,6 +47,46 @@ class RunSpec(Strict):
 
     repeat: Annotated[int, Field(gt=0, le=MAX_LAYERS)] = 1
     pattern: Annotated[list[LayerSpec], Field(min_length=1)]
+
+
+class NormSpec(Strict):
+    """The norm of the layers."""
+
+    kind: Literal["rms", "layer"] = "rms"
+    weight: bool = True
+    bias: bool = False
+
+
+class StemSpec(Strict):
+    """What stands around the layers; see ir.model.Stem."""
+
+    learned_positions: Count = 0
+    embedding_norm: bool = False
+    embedding_size: Count = 0
+    final_norm: bool = True
+    head_bias: bool = False
+    logit_softcap: bool = False
+    per_layer_size: Count = 0
+    per_layer_vocab: Count = 0
+    streams: Size = 1
+
+
+class MtpSpec(Strict):
+    """Layers that draft tokens."""
+
+    count: Size
+    layer: LayerSpec
+    own_embedding: bool = False
+    own_head: bool = False
+
+
+class LoraSpec(Strict):
+    """Low-rank adapters."""
+
+    rank: Size
+    targets: Annotated[list[str], Field(min_length=1)]
+    resident: Size = 1
+    active: Size = 1
 
 
 class ModelSpec(Strict):
@@ -49,11 +102,18 @@ class ModelSpec(Strict):
     max_position_embeddings: Size
     tie_word_embeddings: bool = False
     dtype: str = "bf16"
-    quantization: str = "bf16"
+    quantization: str | dict[str, Any] = "bf16"
     modules_to_not_convert: list[str] = []
-    attention: dict[BlockName, dict[str, Any]]
-    ffn: dict[BlockName, dict[str, Any]]
+    norm: NormSpec = NormSpec()
+    stem: StemSpec = StemSpec()
+    attention: dict[BlockName, dict[str, Any]] = {}
+    mixer: dict[BlockName, dict[str, Any]] = {}
+    ffn: dict[BlockName, dict[str, Any]] = {}
+    auxiliary: dict[BlockName, dict[str, Any]] = {}
     layers: Annotated[list[RunSpec], Field(min_length=1)]
+    mtp: MtpSpec | None = None
+    lora: LoraSpec | None = None
+    towers: dict[str, Size] = {}
     parameters: FactSpec | None = None
     scores: dict[str, FactSpec] = {}
     note: str = ""
@@ -76,11 +136,13 @@ def model(document: Document) -> ModelEntry:
     """Build a model from its spec."""
     spec = validate(ModelSpec, document, mapping(document))
     blocks = {
-        part: {name: _block(document, registry, part, name, data) for name, data in getattr(spec, part).items()}
-        for part, registry in (("attention", ATTENTION), ("ffn", FFN))
+        f"{part}.{name}": _block(document, KINDS[part], part, name, data)
+        for part in PARTS
+        for name, data in getattr(spec, part).items()
     }
     _check(document, spec, blocks)
-    runs = tuple(LayerRun(r.repeat, tuple((p.attention, p.ffn) for p in r.pattern)) for r in spec.layers)
+    runs = tuple(LayerRun(r.repeat, tuple(layer.blocks() for layer in r.pattern)) for r in spec.layers)
+    inline = quantization_from(document, spec.quantization, ("quantization",)) if isinstance(spec.quantization, dict) else None
     built = Model(
         spec.name,
         spec.title,
@@ -88,11 +150,16 @@ def model(document: Document) -> ModelEntry:
         spec.vocab_size,
         spec.max_position_embeddings,
         spec.tie_word_embeddings,
-        blocks["attention"],
-        blocks["ffn"],
+        blocks,
         runs,
-        spec.quantization,
+        inline[0].name if inline else str(spec.quantization),
         tuple(spec.modules_to_not_convert),
+        Norm(**spec.norm.model_dump()),
+        Stem(**spec.stem.model_dump()),
+        Mtp(spec.mtp.count, spec.mtp.layer.blocks(), spec.mtp.own_embedding, spec.mtp.own_head) if spec.mtp else None,
+        Lora(spec.lora.rank, tuple(spec.lora.targets), spec.lora.resident, spec.lora.active) if spec.lora else None,
+        spec.towers,
+        inline[0] if inline else None,
     )
     scores = {k: fact(document, ("scores", k), v, spec.sources, "1") for k, v in spec.scores.items()}
     count = fact(document, ("parameters",), spec.parameters, spec.sources, "1") if spec.parameters else None
@@ -100,14 +167,13 @@ def model(document: Document) -> ModelEntry:
     return ModelEntry(built, tuple(spec.aliases), source, count, scores, spec.note, document.source)
 
 
-def _check(document: Document, spec: ModelSpec, blocks: dict[str, dict[str, Any]]) -> None:
+def _check(document: Document, spec: ModelSpec, blocks: dict[str, Any]) -> None:
     """Every name that the spec uses is one that it, or the compiler, knows."""
     for i, run in enumerate(spec.layers):
         for j, layer in enumerate(run.pattern):
-            for part in blocks:
-                name = getattr(layer, part)
-                if name not in blocks[part]:
-                    raise document.error(("layers", i, "pattern", j, part), not_among(f"{part} block", name, blocks[part]))
+            _check_layer(document, layer, ("layers", i, "pattern", j), blocks)
+    if spec.mtp:
+        _check_layer(document, spec.mtp.layer, ("mtp", "layer"), blocks)
     layers = sum(run.repeat * len(run.pattern) for run in spec.layers)
     if layers > MAX_LAYERS:
         raise document.error(("layers",), f"{layers} layers; at most {MAX_LAYERS} are read")
@@ -118,6 +184,18 @@ def _check(document: Document, spec: ModelSpec, blocks: dict[str, dict[str, Any]
         raise document.error(("source",), not_among("source", spec.source, spec.sources))
     if spec.dtype not in DTYPES:
         raise document.error(("dtype",), not_among("dtype", spec.dtype, DTYPES))
+
+
+def _check_layer(document: Document, layer: LayerSpec, path: KeyPath, blocks: dict[str, Any]) -> None:
+    """A layer holds a block, and names only blocks that the spec has."""
+    names = layer.blocks()
+    if not names:
+        raise document.error(path, f"an empty layer; expected one or more of: {', '.join(PARTS)}")
+    for block in names:
+        part, name = block.split(".", 1)
+        if block not in blocks:
+            own = [b.split(".", 1)[1] for b in blocks if b.startswith(f"{part}.")]
+            raise document.error((*path, part), not_among(f"{part} block", name, own))
 
 
 def _block(document: Document, registry: Registry[type[BaseModel]], part: str, name: str, data: dict[str, Any]) -> Any:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from costc.blocks.refine import base
 from costc.dtypes import DTYPES, UNITS
 from costc.errors import not_among
 from costc.facts import Fact
@@ -101,8 +102,17 @@ class WeightSpec(Strict):
     tensor_byte: ScaleByte = 0.0
 
 
+class ModuleSpec(WeightSpec):
+    """How one module's weights are stored where that is not the scheme's own way; `compute`: what it multiplies in."""
+
+    compute: str
+
+
 class QuantizationSpec(Strict):
-    """A scheme: how weights are stored, and in what the rest is kept and computed."""
+    """A scheme: how weights are stored, and in what the rest is kept and computed.
+
+    `modules`: exceptions, for modules stored in another way.
+    """
 
     name: Name
     title: Title
@@ -111,6 +121,7 @@ class QuantizationSpec(Strict):
     source: str
     weights: WeightSpec
     converts: list[str]
+    modules: dict[str, ModuleSpec] = {}
     others: str
     activations: str
     dispatch: str
@@ -122,29 +133,42 @@ class QuantizationSpec(Strict):
 
 def quantization(document: Document) -> tuple[Quantization, tuple[str, ...]]:
     """Build a quantization scheme from its spec; also its aliases."""
-    spec = validate(QuantizationSpec, document, mapping(document))
+    return quantization_from(document, mapping(document), ())
+
+
+def quantization_from(document: Document, data: object, path: KeyPath) -> tuple[Quantization, tuple[str, ...]]:
+    """Build a scheme from a mapping inside a document (a model's own)."""
+    spec = validate(QuantizationSpec, document, data, path)
     named = {k: getattr(spec, k) for k in ("others", "activations", "dispatch", "kv_cache", "compute", "attention_compute")}
-    for key, name in [*named.items(), ("weights", spec.weights.dtype)]:
+    given: dict[KeyPath, str] = {(k,): v for k, v in named.items()} | {("weights", "dtype"): spec.weights.dtype}
+    for module, own in spec.modules.items():
+        given |= {("modules", module, "dtype"): own.dtype, ("modules", module, "compute"): own.compute}
+        if base(module) not in MODULES:
+            raise document.key_error((*path, "modules", module), not_among("module", base(module), MODULES))
+    for where, name in given.items():
         if name not in DTYPES:
-            raise document.error((key, "dtype") if key == "weights" else (key,), not_among("dtype", name, DTYPES))
+            raise document.error((*path, *where), not_among("dtype", name, DTYPES))
     for i, module in enumerate(spec.converts):
         if module not in MODULES:
-            raise document.error(("converts", i), not_among("module", module, MODULES))
+            raise document.error((*path, "converts", i), not_among("module", module, MODULES))
     if spec.source not in spec.sources:
-        raise document.error(("source",), not_among("source", spec.source, spec.sources))
-    w = spec.weights
-    stored = Format(w.dtype, (w.block[0], w.block[1]), w.scale_byte, w.tensor_byte)
+        raise document.error((*path, "source"), not_among("source", spec.source, spec.sources))
     built = Quantization(
         spec.name,
         spec.title,
-        stored,
+        _format(spec.weights),
         tuple(spec.converts),
         **named,
+        modules={name: (_format(own), own.compute) for name, own in spec.modules.items()},
         source=spec.sources[spec.source].build(),
         note=spec.note,
         origin=document.source,
     )
     return built, tuple(spec.aliases)
+
+
+def _format(given: WeightSpec) -> Format:
+    return Format(given.dtype, (given.block[0], given.block[1]), given.scale_byte, given.tensor_byte)
 
 
 EFFICIENCY_UNITS = {

@@ -9,6 +9,8 @@ import math
 from dataclasses import dataclass
 
 from costc import dtypes
+from costc import symbols as S
+from costc.blocks.refine import base, refinements
 from costc.ir.model import Model
 from costc.ir.platform import Efficiency, Engine, Format, Hardware, Quantization
 from costc.symbols import COMPUTE_MODULES, MODULES
@@ -31,9 +33,23 @@ class Computing:
 
 def format_of(model: Model, scheme: Quantization, module: str) -> Format:
     """How a module's weights are stored: the model's own scheme leaves out what its checkpoint leaves out."""
+    found = _exception(scheme, module)
+    if found:
+        return found[0]
+    module = base(module)
     own = scheme.name == model.quantization
     converted = module in scheme.converts and not (own and module in model.modules_to_not_convert)
     return scheme.weights if converted else Format(scheme.others)
+
+
+def _exception(scheme: Quantization, module: str) -> tuple[Format, str] | None:
+    """What a scheme says of a module or of a part of it."""
+    return scheme.modules.get(module) or scheme.modules.get(base(module))
+
+
+def _refined(model: Model) -> tuple[str, ...]:
+    """Parts of modules that the model's own checkpoint stores apart: inputs of their own in every scheme."""
+    return refinements(model.scheme.modules if model.scheme else ())
 
 
 def storage(model: Model, scheme: Quantization) -> Values:
@@ -43,8 +59,9 @@ def storage(model: Model, scheme: Quantization) -> Values:
         "dispatch_byte": dtypes.dtype(scheme.dispatch).byte,
         "kv_byte": dtypes.dtype(scheme.kv_cache).byte,
     }
-    for module in MODULES:
+    for module in (*MODULES, *_refined(model)):
         stored = format_of(model, scheme, module)
+        module = S.key(module)
         values[f"weight_byte_{module}"] = dtypes.dtype(stored.dtype).byte
         values[f"block_out_{module}"] = float(stored.block[0] or WHOLE)
         values[f"block_in_{module}"] = float(stored.block[1] or WHOLE)
@@ -57,11 +74,22 @@ def computing(model: Model, scheme: Quantization, device: Hardware) -> tuple[Com
     """The compute format of every module on a device."""
     units = set(device.peak)
     found = []
-    for module in COMPUTE_MODULES:
-        converted = format_of(model, scheme, module) == scheme.weights and module in scheme.converts
-        asked = scheme.attention_compute if module == "attention_core" else scheme.compute if converted else scheme.others
+    for module in (*COMPUTE_MODULES, *_refined(model)):
+        asked = _compute(model, scheme, module)
         found.append(Computing(module, asked, dtypes.computed_in(asked, units)))
     return tuple(found)
+
+
+def _compute(model: Model, scheme: Quantization, module: str) -> str:
+    """The format that a scheme wants a module to multiply in."""
+    if module.endswith("_core"):
+        return scheme.attention_compute
+    found = _exception(scheme, module)
+    if found:
+        return found[1]
+    module = base(module)
+    converted = format_of(model, scheme, module) == scheme.weights and module in scheme.converts
+    return scheme.compute if converted else scheme.others
 
 
 def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
@@ -70,7 +98,7 @@ def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
     def peak(format_name: str | None) -> float:
         return device.peak[dtypes.dtype(format_name).unit].value if format_name else math.nan
 
-    values: Values = {f"peak_{c.module}": peak(c.used) for c in computing(model, scheme, device)}
+    values: Values = {f"peak_{S.key(c.module)}": peak(c.used) for c in computing(model, scheme, device)}
     return values | {
         "memory_bandwidth": device.memory_bandwidth.value,
         "memory_byte": device.memory.value,

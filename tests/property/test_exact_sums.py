@@ -6,7 +6,7 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costc.ir.reach import Reach, Segment
+from costc.ir.reach import Reach, Window, Segment
 from costc.latency.positions import sum_of_max
 from costc.program import Steps, Turn
 
@@ -53,7 +53,7 @@ def test_turn_splits_the_terms_by_their_sign(count: int, gap: int, slope: int) -
 
 
 def _law(window: int | None) -> Reach:
-    return Reach() if window is None else Reach(sp.Integer(window), "window")
+    return Reach() if window is None else Window("window", sp.Integer(window))
 
 
 def _pieces(segments: tuple[Segment, ...]) -> list[tuple[int, int, int]]:

@@ -55,7 +55,7 @@ def test_the_guides_7b_is_gated() -> None:
 
 def test_the_guides_7b_read_as_plain_is_smaller() -> None:
     entry = model("guide-7b").entry
-    plain = replace(entry.model, ffn={"dense": Dense(kind="plain", intermediate_size=11008)})
+    plain = replace(entry.model, blocks=entry.model.blocks | {"ffn.dense": Dense(kind="plain", intermediate_size=11008)})
     found = CostModel(replace(entry, model=plain)).parameters
     assert found == _MATRICES + 32 * 2 * 4096 * 11008 + _NORMS
     assert found == pytest.approx(5.87e9, rel=1e-3)

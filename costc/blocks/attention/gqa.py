@@ -1,30 +1,51 @@
-"""Softmax attention with a KV cache: multi-head, grouped-query and multi-query, with an optional window.
+"""Softmax attention with a KV cache: multi-head, grouped-query and multi-query, whole, within a window or in chunks.
 
 MHA is `num_key_value_heads` = `num_attention_heads`, MQA is 1. Sources: Vaswani et al. 2017
-(arXiv 1706.03762), Ainslie et al. 2023 (arXiv 2305.13245); sliding window: Mistral 7B (arXiv 2310.06825).
+(arXiv 1706.03762), Ainslie et al. 2023 (arXiv 2305.13245); sliding window: Mistral 7B (arXiv 2310.06825);
+chunks: Llama 4; gated output: Qiu et al. 2025 (arXiv 2505.06708).
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from pydantic import PositiveInt, model_validator
 
 from costc.blocks import ATTENTION
 from costc.blocks.base import BATCH, SEQ, Block, Builder
-from costc.ir.reach import reach
-from costc.ir.types import Axis, Kind, Read
+from costc.blocks.softmax import Heads, attend, store
+from costc.ir.model import Norm
+from costc.ir.reach import Chunked, Reach, reach
+from costc.ir.types import Axis
 
 
 class Gqa(Block):
-    """Fields as in Hugging Face configs; `attention_bias` is on q, k, v, `o_bias` on the output."""
+    """Fields as in Hugging Face configs.
+
+    `attention_bias` is on q, k, v (`v_bias`, where given, decides for v), `o_bias` on the output.
+    `qk_norm`: of queries and keys, with a scale over a head's elements ('head' or true), over all heads at once ('all'), one
+    for each head ('per_head'), or without a scale ('plain'); `qk_norm_style` is the norm itself.
+    `output_gate`: the output is multiplied by a sigmoid of its own projection, one value for each element or head.
+    `k_equals_v`: values are the keys before their norm and rotation, with no projection of their own.
+    `shared_kv`: reads another layer's cache, and has neither keys nor values of its own.
+    """
 
     num_attention_heads: PositiveInt
     num_key_value_heads: PositiveInt
     head_dim: PositiveInt
+    v_head_dim: PositiveInt | None = None
     attention_bias: bool = False
+    v_bias: bool | None = None
     o_bias: bool = False
-    qk_norm: bool = False
+    qk_norm: bool | Literal["head", "all", "per_head", "plain"] = False
+    qk_norm_style: Literal["rms", "layer", "layer_bias"] = "rms"
     sliding_window: PositiveInt | None = None
+    chunk: PositiveInt | None = None
     sinks: bool = False
+    rope: bool = True
+    output_gate: Literal["element", "head"] | None = None
+    k_equals_v: bool = False
+    shared_kv: bool = False
 
     @model_validator(mode="after")
     def _heads(self) -> Gqa:
@@ -33,54 +54,66 @@ class Gqa(Block):
                 f"num_attention_heads {self.num_attention_heads} is not a multiple of "
                 f"num_key_value_heads {self.num_key_value_heads}"
             )
+        if self.sliding_window and self.chunk:
+            raise ValueError("chunk and sliding_window exclude each other")
         return self
 
     def build(self, b: Builder, x: str, phase: str) -> str:
         hidden = b.tensors[x].axes[-1]
+        heads, law = self._heads_of(b), self._law(b)
+        q = b.project("q_proj", x, (*heads.query, heads.key), (hidden,), self.attention_bias)
+        q = self._positioned(b, "q", self._normed(b, "q", q, heads), (*heads.query, heads.key))
+        if self.shared_kv:
+            for name, element in (("k_cache", heads.key), ("v_cache", heads.value)):
+                b.cache(name, (BATCH, Axis("context", law.context, law), heads.kv, element), shared=True)
+        else:
+            self._keys(b, x, heads, law)
+        o = attend(b, heads, law, q, self.sinks)
+        if self.output_gate:
+            o = self._gated(b, x, o, heads)
+        return b.project("o_proj", o, (hidden,), (*heads.query, heads.value), self.o_bias)
+
+    def _heads_of(self, b: Builder) -> Heads:
         n_q = b.dim("num_attention_heads", self.num_attention_heads, "query heads")
         n_kv = b.dim("num_key_value_heads", self.num_key_value_heads, "key and value heads")
-        kv_head, group = Axis("kv_head", n_kv), Axis("group", n_q / n_kv)
-        head_dim = Axis("head_dim", b.dim("head_dim", self.head_dim, "elements of a head"))
-        heads = (kv_head, group)
-        q = b.project("q_proj", x, (*heads, head_dim), (hidden,), self.attention_bias)
-        k = b.project("k_proj", x, (kv_head, head_dim), (hidden,), self.attention_bias)
-        v = b.project("v_proj", x, (kv_head, head_dim), (hidden,), self.attention_bias)
-        if self.qk_norm:
-            q, k = b.norm("q_norm", q, head_dim), b.norm("k_norm", k, head_dim)
-        q = b.map("q_rope", (q,), (BATCH, SEQ, *heads, head_dim), work=3)
-        k = b.map("k_rope", (k,), (BATCH, SEQ, kv_head, head_dim), work=3)
-        o = self._core(b, q, k, v, heads, head_dim)
-        return b.contract(
-            "o_proj",
-            (o, b.weight("o_proj_weight", (hidden,), (*heads, head_dim)))
-            + ((b.weight("o_proj_bias", (hidden,)),) if self.o_bias else ()),
-            (BATCH, SEQ, hidden),
-            (*heads, head_dim),
-        )
+        key = Axis("head_dim", b.dim("head_dim", self.head_dim, "elements of a head"))
+        value = key
+        if self.v_head_dim and self.v_head_dim != self.head_dim:
+            value = Axis("v_dim", b.dim("v_head_dim", self.v_head_dim, "value elements of a head"))
+        return Heads(Axis("kv_head", n_kv), Axis("group", n_q / n_kv), key, value)
 
-    def _core(self, b: Builder, q: str, k: str, v: str, heads: tuple[Axis, ...], head_dim: Axis) -> str:
-        """Scores, softmax and weighted sum over the attended pairs; the cache is stored, then read."""
-        window = b.dim("sliding_window", self.sliding_window, "attended positions") if self.sliding_window else None
-        law = reach(window)
-        pair, context = Axis("pair", law.pairs, law), Axis("context", law.context, law)
-        kv_head = heads[0]
-        for name, new in (("k_cache", k), ("v_cache", v)):
-            b.cache(name, (BATCH, context, kv_head, head_dim))
-            stored = Read(name, SEQ.size / context.size)
-            b.map(f"{name}_store", (new,), stored, work=0, domain=(BATCH, SEQ, kv_head, head_dim))
-        reads: tuple[str, ...] = (q, "k_cache")
-        if self.sinks:
-            reads += (b.weight("sinks", heads),)
-        s = b.contract("score", reads, (BATCH, pair, *heads), (head_dim,), module="attention_core")
-        p = b.op("softmax", Kind.REDUCE, (s,), (BATCH, pair, *heads), (BATCH, pair, *heads), work=5)
-        return b.op(
-            "attend",
-            Kind.CONTRACT,
-            (p, "v_cache"),
-            (BATCH, SEQ, *heads, head_dim),
-            (BATCH, pair, *heads, head_dim),
-            module="attention_core",
-        )
+    def _law(self, b: Builder) -> Reach:
+        if self.chunk:
+            size = b.dim("attention_chunk_size", self.chunk, "positions of a chunk")
+            return Chunked(str(size), size)
+        return reach(b.dim("sliding_window", self.sliding_window, "attended positions") if self.sliding_window else None)
+
+    def _keys(self, b: Builder, x: str, heads: Heads, law: Reach) -> None:
+        hidden = b.tensors[x].axes[-1]
+        k = b.project("k_proj", x, (heads.kv, heads.key), (hidden,), self.attention_bias)
+        v = k
+        if not self.k_equals_v:
+            bias = self.attention_bias if self.v_bias is None else self.v_bias
+            v = b.project("v_proj", x, (heads.kv, heads.value), (hidden,), bias)
+        k = self._positioned(b, "k", self._normed(b, "k", k, heads), (heads.kv, heads.key))
+        store(b, heads, law, k, v)
+
+    def _normed(self, b: Builder, name: str, x: str, heads: Heads) -> str:
+        if not self.qk_norm:
+            return x
+        own = heads.query if name == "q" else (heads.kv,)
+        style = Norm("rms" if self.qk_norm_style == "rms" else "layer", self.qk_norm != "plain", self.qk_norm_style == "layer_bias")
+        over = (*own, heads.key) if self.qk_norm in ("all", "per_head") else (heads.key,)
+        return b.norm(f"{name}_norm", x, *over, style=style)
+
+    def _positioned(self, b: Builder, name: str, x: str, axes: tuple[Axis, ...]) -> str:
+        return b.map(f"{name}_rope", (x,), (BATCH, SEQ, *axes), work=3) if self.rope else x
+
+    def _gated(self, b: Builder, x: str, o: str, heads: Heads) -> str:
+        hidden = b.tensors[x].axes[-1]
+        over = (*heads.query, heads.value) if self.output_gate == "element" else heads.query
+        gate = b.project("gate_proj", x, over, (hidden,))
+        return b.map("gate", (o, gate), (BATCH, SEQ, *heads.query, heads.value), work=5)
 
 
 ATTENTION.add("gqa", Gqa)

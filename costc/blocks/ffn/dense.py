@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import PositiveInt
+import sympy as sp
+from pydantic import NonNegativeInt, PositiveInt
 
 from costc.blocks import FFN
 from costc.blocks.base import BATCH, SEQ, Block, Builder
@@ -15,11 +16,15 @@ from costc.ir.types import Axis
 
 
 class Dense(Block):
-    """`intermediate_size` elements between the projections; `hidden_act` is recorded, all cost alike."""
+    """`intermediate_size` elements between the projections; `hidden_act` is recorded, all cost alike.
+
+    `act_parameters`: learned numbers of the activation function itself.
+    """
 
     intermediate_size: PositiveInt
     hidden_act: str = "silu"
     mlp_bias: bool = False
+    act_parameters: NonNegativeInt = 0
 
     group: ClassVar[str] = "ffn"
     gated: ClassVar[bool] = False
@@ -27,7 +32,7 @@ class Dense(Block):
     def build(self, b: Builder, x: str, phase: str) -> str:
         b.module = "ffn"
         inner = Axis("ffn", b.dim("intermediate_size", self.intermediate_size, "inner elements of the FFN"))
-        return feed_forward(b, x, inner, self.gated, self.mlp_bias)
+        return feed_forward(b, x, inner, self.gated, self.mlp_bias, learned=self.act_parameters)
 
 
 class Gated(Dense):
@@ -36,11 +41,15 @@ class Gated(Dense):
     gated: ClassVar[bool] = True
 
 
-def feed_forward(b: Builder, x: str, inner: Axis, gated: bool, bias: bool = False, prefix: str = "") -> str:
-    """The operators of a dense feed-forward block in the builder's module."""
+def feed_forward(
+    b: Builder, x: str, inner: Axis, gated: bool, bias: bool = False, prefix: str = "", learned: int = 0
+) -> str:
+    """The operators of a dense feed-forward block in the builder's module; `learned` numbers of the activation."""
     hidden = b.tensors[x].axes[-1]
     made = [b.project(f"{prefix}{name}_proj", x, (inner,), (hidden,), bias) for name in (("gate", "up") if gated else ("up",))]
     # an activation function is taken as 4 FLOP an element, the gate's product as 1
+    if learned:
+        made.append(b.weight(f"{prefix}act_weight", (Axis("act_parameter", sp.Integer(learned)),)))
     y = b.map(f"{prefix}act", tuple(made), (BATCH, SEQ, inner), work=5 if gated else 4)
     return b.project(f"{prefix}down_proj", y, (hidden,), (inner,), bias)
 

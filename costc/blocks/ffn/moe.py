@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import sympy as sp
 from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from costc import symbols as S
@@ -18,7 +19,12 @@ from costc.ir.types import Axis, Kind, Read
 
 
 class Moe(Block):
-    """Fields as in DeepSeek's and Qwen's configs; `router_correction_bias` is DeepSeek-V3's, kept out of parameter counts."""
+    """Fields as in DeepSeek's and Qwen's configs; `router_correction_bias` is DeepSeek-V3's, kept out of parameter counts.
+
+    `gated`: experts have gate and up projections, else one. `shared_expert_intermediate_size`: width of all shared experts
+    together, where it is not `n_shared_experts` x `moe_intermediate_size`; `shared_expert_gate`: their output is weighed by a
+    gate. `moe_latent_size`: experts work in a latent space, with a projection to it and back (Nemotron 3, arXiv 2512.20856).
+    """
 
     group: ClassVar[str] = "experts"
 
@@ -26,6 +32,10 @@ class Moe(Block):
     num_experts_per_tok: PositiveInt
     moe_intermediate_size: PositiveInt
     n_shared_experts: NonNegativeInt = 0
+    shared_expert_intermediate_size: PositiveInt | None = None
+    shared_expert_gate: bool = False
+    moe_latent_size: PositiveInt | None = None
+    gated: bool = True
     hidden_act: str = "silu"
     mlp_bias: bool = False
     router_bias: bool = False
@@ -49,15 +59,21 @@ class Moe(Block):
         # every token fills `chosen` slots, spread evenly over the experts
         slot = Axis("slot", S.batch * S.seq * chosen / count)
         b.module = "experts"
-        slots = (expert, slot, hidden)
-        sent = b.op("dispatch", Kind.ROUTE, (x, "route"), slots, slots, work=0, fanout=chosen)
+        sent, width = x, hidden
+        if self.moe_latent_size:
+            width = Axis("moe_latent", b.dim("moe_latent_size", self.moe_latent_size, "elements of the experts' latent space"))
+            sent = b.project("latent_in", x, (width,), (hidden,), module="ffn")
+        slots = (expert, slot, width)
+        sent = b.op("dispatch", Kind.ROUTE, (sent, "route"), slots, slots, work=0, fanout=chosen)
         touched = 1 - (1 - chosen / count) ** (S.batch * S.seq / S.expert_skew)
-        made = [self._expert(b, n, sent, (expert, slot), (inner,), (hidden,), touched) for n in ("gate", "up")]
-        y = b.map("act", tuple(made), (expert, slot, inner), work=5)
-        y = self._expert(b, "down", y, (expert, slot), (hidden,), (inner,), touched)
-        out = (BATCH, SEQ, hidden)
-        y = b.op("combine", Kind.ROUTE, (y, "route"), out, slots, work=2, fanout=chosen)
-        return self._shared(b, x, y, size) if self.n_shared_experts else y
+        names = ("gate", "up") if self.gated else ("up",)
+        made = [self._expert(b, n, sent, (expert, slot), (inner,), (width,), touched) for n in names]
+        y = b.map("act", tuple(made), (expert, slot, inner), work=5 if self.gated else 4)
+        y = self._expert(b, "down", y, (expert, slot), (width,), (inner,), touched)
+        y = b.op("combine", Kind.ROUTE, (y, "route"), (BATCH, SEQ, width), slots, work=2, fanout=chosen)
+        if self.moe_latent_size:
+            y = b.project("latent_out", y, (hidden,), (width,), module="ffn")
+        return self._shared(b, x, y, size) if self.n_shared_experts or self.shared_expert_intermediate_size else y
 
     def _router(self, b: Builder, x: str, hidden: Axis, choice: Axis) -> None:
         b.module = "router"
@@ -79,8 +95,16 @@ class Moe(Block):
 
     def _shared(self, b: Builder, x: str, routed: str, size: object) -> str:
         b.module = "shared_experts"
-        shared = b.dim("n_shared_experts", self.n_shared_experts, "shared experts of a layer")
-        y = feed_forward(b, x, Axis("ffn", shared * size), gated=True, prefix="shared_")
+        if self.shared_expert_intermediate_size:
+            width = b.dim(
+                "shared_expert_intermediate_size", self.shared_expert_intermediate_size, "inner elements of the shared experts"
+            )
+        else:
+            width = b.dim("n_shared_experts", self.n_shared_experts, "shared experts of a layer") * size
+        y = feed_forward(b, x, Axis("ffn", width), gated=self.gated, prefix="shared_")
+        if self.shared_expert_gate:
+            gate = b.project("shared_gate", x, (Axis("gate", sp.Integer(1)),), (b.tensors[x].axes[-1],))
+            y = b.map("shared_weighed", (y, gate), b.tensors[routed].axes, work=5)
         return b.map("shared_add", (routed, y), b.tensors[routed].axes, linear=True)
 
 

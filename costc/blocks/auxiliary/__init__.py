@@ -1,0 +1,1 @@
+"""What else a layer may hold beside attention, mixer and FFN. One file each."""

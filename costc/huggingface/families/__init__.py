@@ -1,0 +1,1 @@
+"""Builders of architectures: one file for each way in which layers are laid out."""

@@ -1,0 +1,59 @@
+"""The common form: every layer is softmax attention and an FFN (dense or experts), told apart by traits.
+
+Llama's layout (arXiv 2302.13971) and what others change about it: biases, norms, windows, experts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from costc.huggingface.config import Config
+from costc.huggingface.draft import Draft
+from costc.huggingface.families.common import LAYERS, heads, rotations, stem, switch, windows
+from costc.huggingface.families.experts import ffn_of
+from costc.huggingface.row import Traits
+
+
+def decoder(c: Config, draft: Draft, traits: Traits) -> None:
+    """Grouped-query attention in every layer, in all or in some of them within a window."""
+    stem(c, draft, traits)
+    layers = c.size(LAYERS)
+    attention, ffn = places(c, traits)
+    seen = windows(c, traits, layers)
+    rotated = rotations(c, traits, seen)
+    names = [gqa(c, draft, traits, attention, *each) for each in zip(seen, rotated, strict=True)]
+    feed_forward = ffn_of(c, draft, traits, layers, ffn)
+    for i in range(layers):
+        draft.layer(attention=names[i], ffn=feed_forward[i])
+    predicted = c.count("num_nextn_predict_layers", 0)
+    if predicted and traits.mtp:
+        draft.draft_layers(predicted, attention=names[-1], ffn=feed_forward[-1])
+    elif predicted:
+        draft.notes.append(f"{predicted} layer(s) that predict further tokens are left out.")
+
+
+def places(c: Config, traits: Traits) -> tuple[str, str]:
+    """Where the norms of attention and FFN stand."""
+    if switch(c, traits.parallel):
+        return "pre", "shared"
+    return traits.norm_place if isinstance(traits.norm_place, tuple) else (traits.norm_place, traits.norm_place)
+
+
+def gqa(
+    c: Config, draft: Draft, traits: Traits, place: str, window: int | None = None, rotated: bool = True, **fields: Any
+) -> str:
+    """The name of an attention block with these traits."""
+    name = "sliding" if window else "chunked" if fields.get("chunk") else "full"
+    normed = traits.qk_norm if switch(c, traits.qk_norm_if) else ""
+    given = {
+        **heads(c),
+        "attention_bias": switch(c, traits.attention_bias),
+        "o_bias": switch(c, traits.o_bias),
+        "qk_norm": normed or None,
+        "qk_norm_style": traits.qk_norm_style or None if normed else None,
+        "sliding_window": window,
+        "sinks": traits.sinks or None,
+        "rope": None if rotated else False,
+        "norm": place if place != "pre" else None,
+    }
+    return draft.block("attention", name, "gqa", **{**given, **fields})

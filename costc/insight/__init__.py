@@ -1,0 +1,1 @@
+"""What the algebra can say about models, devices and plans beyond numbers."""

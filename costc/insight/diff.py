@@ -1,0 +1,192 @@
+"""Two models, two devices or two plans side by side: what differs in fields, in counts, and in the terms of the formulas."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import sympy as sp
+
+from costc import symbols as S
+from costc.blocks.build import build
+from costc.compiled import CostModel
+from costc.errors import CostcError, not_among
+from costc.ir.model import Model
+from costc.ir.platform import Hardware
+from costc.ir.types import Graph, Role
+from costc.place.mesh import STRATEGIES
+
+#: formulas that are compared term by term
+FORMULAS = ("prefill.flop", "decode.flop", "decode.weight_byte", "decode.kv_byte", "decode.activation_byte")
+LINKS = ("decode.scale_up_byte", "decode.scale_out_byte", "decode.launches")
+#: the context at which counts that grow with it are shown as numbers
+AT_CONTEXT = 4096
+
+
+@dataclass(frozen=True)
+class Row:
+    """A thing that differs: its value in A and in B (None: not there)."""
+
+    name: str
+    a: Any
+    b: Any
+    unit: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """B over A, where both are numbers."""
+        numbers = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in (self.a, self.b))
+        return self.b / self.a if numbers and self.a else None
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What differs. `terms`: by formula, the monomials whose coefficients are unlike."""
+
+    a: str
+    b: str
+    fields: tuple[Row, ...]
+    counts: tuple[Row, ...]
+    terms: Mapping[str, tuple[Row, ...]] = field(default_factory=dict)
+
+
+def _unlike(rows: list[Row]) -> tuple[Row, ...]:
+    return tuple(r for r in rows if r.a != r.b)
+
+
+# ---- models
+
+
+def models(a: CostModel, b: CostModel) -> Diff:
+    """Two models: fields of their specs, parameters by module, cache, state, FLOPs, and the formulas' terms."""
+    both = [{*m.model.blocks} for m in (a, b)]
+    left, right = (_fields(m.model, both[0] & both[1]) for m in (a, b))
+    fields = [Row(k, left.get(k), right.get(k)) for k in dict.fromkeys([*left, *right])]
+    whole = {s.degree: sp.Integer(1) for s in STRATEGIES.values()}
+    terms = {name: _terms(*(_formula(m, name).subs(whole) for m in (a, b))) for name in FORMULAS}
+    return Diff(
+        a.model.name, b.model.name, _unlike(fields), _unlike(_counts(a, b)), {k: v for k, v in terms.items() if v}
+    )
+
+
+def _fields(model: Model, common: set[str]) -> dict[str, Any]:
+    """The fields of a model, by dotted name; of its blocks those that the other model has too field by field."""
+    found: dict[str, Any] = {
+        name: getattr(model, name)
+        for name in ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings", "tie_word_embeddings", "quantization")
+    }
+    found |= {f"norm.{k}": v for k, v in vars(model.norm).items()} | {f"stem.{k}": v for k, v in vars(model.stem).items()}
+    for name, block in model.blocks.items():
+        found[f"{name}.layers"] = model.occurrences(name)
+        dump: dict[str, Any] = getattr(block, "model_dump")()  # noqa: B009 - the protocol names only what building needs
+        if name in common:
+            found |= {f"{name}.{k}": v for k, v in dump.items()}
+        else:
+            found[name] = ", ".join(f"{k} {v}" for k, v in dump.items() if v not in (None, False))
+    if model.mtp:
+        found["mtp.count"] = model.mtp.count
+    return found
+
+
+def _counts(a: CostModel, b: CostModel) -> list[Row]:
+    left, right = by_module(a.model), by_module(b.model)
+    rows = [Row("parameters", a.parameters, b.parameters)]
+    rows += [Row(f"parameters.{m}", left.get(m), right.get(m)) for m in dict.fromkeys([*left, *right])]
+    rows += [Row("parameters of draft layers", a.mtp_parameters, b.mtp_parameters)]
+    rows += [Row("KV cache per token, bf16", a.kv_byte_per_token(), b.kv_byte_per_token(), "B")]
+    rows += [Row("state per sequence", a.state_byte(), b.state_byte(), "B")]
+    at = {S.batch: 1, S.context: AT_CONTEXT}
+    flop = [_number(m.formula("decode.flop"), at) for m in (a, b)]
+    return [*rows, Row(f"FLOPs per token at context {AT_CONTEXT}", flop[0], flop[1], "FLOP")]
+
+
+def _number(expr: sp.Expr, at: Mapping[sp.Symbol, int]) -> float | None:
+    """The value of a formula in batch and context at degree 1."""
+    degrees = {s.degree: 1 for s in STRATEGIES.values()}
+    value = expr.subs({**at, **degrees})
+    return float(value) if value.is_number else None
+
+
+def by_module(model: Model) -> dict[str, int]:
+    """Trained parameters by precision module."""
+    graph: Graph = build(model, "prefill")
+    known = dict(graph.bindings)
+    found: dict[str, int] = {}
+    for section in graph:
+        for tensor in section.of_role(Role.WEIGHT):
+            if tensor.trained and not tensor.shared:
+                size = int((tensor.size * section.layers).xreplace(known))
+                found[tensor.module] = found.get(tensor.module, 0) + size
+    return found
+
+
+# ---- devices
+
+
+def devices(a: Hardware, b: Hardware) -> Diff:
+    """Two devices: their facts, and the FLOPs per byte at which compute and memory balance, by format."""
+    left, right = a.facts(), b.facts()
+    fields = [
+        Row(k, left[k].value if k in left else None, right[k].value if k in right else None, (left.get(k) or right[k]).unit)
+        for k in dict.fromkeys([*left, *right])
+    ]
+    balance = [
+        Row(f"balance.{d}", *(h.peak[d].value / h.memory_bandwidth.value if d in h.peak else None for h in (a, b)), "FLOP/B")
+        for d in dict.fromkeys([*a.peak, *b.peak])
+    ]
+    return Diff(a.name, b.name, _unlike(fields), _unlike(balance))
+
+
+# ---- plans
+
+
+def plans(model: CostModel, a: Mapping[str, int], b: Mapping[str, int], device: Hardware | None = None) -> Diff:
+    """Two plans of one model: the terms of what one device computes, moves and sends.
+
+    Raises:
+        CostcError: a degree that is not known; DegreeError: one that the model cannot take.
+    """
+    full = [{**dict.fromkeys(STRATEGIES, 1), **plan} for plan in (a, b)]
+    for plan in full:
+        for name in plan:
+            if name not in STRATEGIES:
+                raise CostcError(not_among("parallelism", name, STRATEGIES))
+        model.check(plan, {"domain": device.domain.value if device else float("inf"), "scale_out_links": 1.0})
+    bound = [
+        {STRATEGIES[k].degree: sp.Integer(v) for k, v in plan.items()}
+        | ({S.domain: sp.Integer(int(device.domain.value))} if device else {})
+        for plan in full
+    ]
+    terms = {}
+    for name in (*FORMULAS, *LINKS):
+        left, right = (_formula(model, name).subs(at) for at in bound)
+        terms[name] = _terms(left, right)
+    fields = [Row(k, full[0][k], full[1][k]) for k in full[0]]
+    return Diff(_named(a), _named(b), _unlike(fields), (), {k: v for k, v in terms.items() if v})
+
+
+def _named(plan: Mapping[str, int]) -> str:
+    return ",".join(f"{k}={v}" for k, v in plan.items())
+
+
+# ---- algebra
+
+
+def _formula(model: CostModel, name: str) -> sp.Expr:
+    """A published formula with the model's dimensions put in; 0 where the model has none of the resource."""
+    return model.formula(name) if name in model.formulas() else sp.Integer(0)
+
+
+def _terms(a: sp.Expr, b: sp.Expr) -> tuple[Row, ...]:
+    """Monomials of two expressions whose coefficients differ."""
+    left, right = (sp.expand(e).as_coefficients_dict() for e in (a, b))
+    rows = (
+        Row(str(monomial), _plain(left.get(monomial, sp.S.Zero)), _plain(right.get(monomial, sp.S.Zero)))
+        for monomial in sorted({*left, *right}, key=sp.default_sort_key)
+    )
+    return tuple(row for row in rows if row.a != row.b)
+
+
+def _plain(value: sp.Expr) -> int | float:
+    return int(value) if value.is_Integer else float(value)

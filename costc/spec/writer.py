@@ -1,0 +1,41 @@
+"""A spec as YAML text, laid out as a person would."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+#: mappings and lists up to this many characters stand on one line
+LINE = 130
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def write(spec: Mapping[str, Any]) -> str:
+    """The text of a spec: one key a line, its blocks in flow style."""
+    return "".join(f"{_key(key)}:{_value(value, 1)}\n" for key, value in spec.items())
+
+
+def _flow(value: Any) -> str:
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=10**9, allow_unicode=True)
+    return text.strip().removesuffix("\n...").strip()
+
+
+def _key(key: str) -> str:
+    return _flow(key)
+
+
+def _value(value: Any, depth: int) -> str:
+    indent = "  " * depth
+    flow = _flow(value)
+    nested = isinstance(value, Mapping) and any(isinstance(v, (Mapping, list)) for v in value.values())
+    if not value or not isinstance(value, (Mapping, list)) or (not nested and len(flow) + len(indent) < LINE) or depth > 2:
+        return f" {flow}"
+    if isinstance(value, Mapping):
+        return "".join(f"\n{indent}{_key(k)}:{_value(v, depth + 1)}" for k, v in value.items())
+    return "".join(f"\n{indent}- {_flow(item)}" for item in value)
