@@ -52,9 +52,8 @@ WORKLOAD = ("batch", "isl", "osl", "microbatches", "max_num_batched_tokens")
 DEFAULTS: dict[str, Any] = {"batch": 1, "isl": 2048, "osl": 512}
 
 
-def lower(model: Model, phase: str) -> Lowered:
-    """One phase, from blocks to counts: build, place, fuse, count."""
-    unsharded = build(model, phase)
+def lower(unsharded: Graph) -> Lowered:
+    """One phase, from the operators of its blocks to counts: place, fuse, count."""
     placed = apply(unsharded, mesh())
     fused = fuse(placed)
     return Lowered(fused, count(fused), count(fuse(unsharded)))
@@ -70,8 +69,16 @@ class CostModel:
     # ---- the compiler's stages, made when they are asked for
 
     @cached_property
+    def _prefill(self) -> Graph:
+        return build(self.model, "prefill")
+
+    @cached_property
+    def _decode(self) -> Graph:
+        return build(self.model, "decode")
+
+    @cached_property
     def lowered(self) -> dict[str, Lowered]:
-        return {phase: lower(self.model, phase) for phase in PHASES}
+        return {"prefill": lower(self._prefill), "decode": lower(self._decode)}
 
     @cached_property
     def program(self) -> Program:
@@ -98,18 +105,17 @@ class CostModel:
 
     @cached_property
     def bindings(self) -> dict[sp.Symbol, sp.Integer]:
-        graph = build(self.model, "prefill")
-        return {s: sp.Integer(v) for s, v in graph.bindings}
+        return {s: sp.Integer(v) for s, v in self._prefill.bindings}
 
     @cached_property
     def parameters(self) -> int:
         """Parameters, tied embeddings once, buffers apart."""
-        return int(parameters(build(self.model, "prefill")).xreplace(self.bindings))
+        return int(parameters(self._prefill).xreplace(self.bindings))
 
     @cached_property
     def buffers(self) -> int:
         """Elements of buffers that published parameter counts leave out (router correction biases)."""
-        return int(parameters(build(self.model, "prefill"), trained=False).xreplace(self.bindings))
+        return int(parameters(self._prefill, trained=False).xreplace(self.bindings))
 
     @cached_property
     def mtp_parameters(self) -> int:
@@ -126,9 +132,9 @@ class CostModel:
         return self._kept((Role.STATE,), dtype_of_activations)
 
     def _kept(self, roles: tuple[Role, ...], element: str) -> float:
-        one = cache_byte(build(self.model, "decode"), sp.Integer(1), "layers", roles)
+        one = cache_byte(self._decode, sp.Integer(1), "layers", roles)
         byte = dtype(element).byte
-        unit = {S.kv_block: sp.Integer(1), S.kv_byte: byte, S.activation_byte: byte}
+        unit = {S.kv_block: sp.Integer(1), S.kv_byte: byte, S.activation_byte: byte, S.byte: 1}
         return float(one.xreplace(unit).xreplace(self.bindings))
 
     # ---- formulas

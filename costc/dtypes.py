@@ -38,6 +38,8 @@ DTYPES = {
         Dtype("int2", 2, "int2", lacks="bf16"),
         Dtype("mxfp4", 4, "fp4", lacks="bf16"),
         Dtype("nvfp4", 4, "fp4", lacks="bf16"),
+        Dtype("fp4", 4, "fp4", lacks="bf16"),
+        Dtype("nf4", 4, "bf16", lacks="fp32"),
     )
 }
 #: the names under which a device lists its peaks

@@ -96,6 +96,7 @@ pp = degree("pp", "pipeline stages")
 activation_byte = define("activation_byte", "a", "B", "bytes of an activation element in memory and on links")
 dispatch_byte = define("dispatch_byte", r"a_{\mathrm{d}}", "B", "bytes of an activation element sent to an expert")
 kv_byte = define("kv_byte", r"\kappa", "B", "bytes of a KV-cache element")
+byte = define("byte", r"\mathrm{B}", "B", "one byte, which numbers of bytes are counted in")
 logit_byte = define("logit_byte", r"a_{\mathrm{l}}", "B", "bytes of a logit")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import sympy as sp
@@ -63,6 +63,8 @@ class Builder:
         self.inputs: list[str] = []
         self.outputs: list[str] = []
         self.module = "attention"
+        #: whether weights declared from here on are another layer's, which counts them
+        self.shared = False
 
     # ---- declaring
 
@@ -87,6 +89,7 @@ class Builder:
     ) -> str:
         """A weight: a matrix of `out` x `in_` (or, without `in_`, a vector), one for each element of `stack`."""
         matrix = (tuple(a.name for a in out), tuple(a.name for a in in_)) if in_ else None
+        shared = shared or self.shared
         return self._tensor(
             Tensor(name, stack + out + in_, Role.WEIGHT, module or self.module, matrix, trained=trained, shared=shared)
         )
@@ -100,6 +103,9 @@ class Builder:
         return self._tensor(Tensor(name, (BATCH, Axis("states", law.context, law), *axes), Role.STATE, element_byte=element_byte))
 
     def _tensor(self, tensor: Tensor) -> str:
+        if tensor.element_byte is not None and tensor.element_byte.is_number:
+            # a plain number has no unit
+            tensor = replace(tensor, element_byte=tensor.element_byte * S.byte)
         if tensor.name in self.tensors:
             raise ValueError(f"{self.name}: tensor {tensor.name!r} is declared twice")
         self.tensors[tensor.name] = tensor
@@ -121,6 +127,7 @@ class Builder:
         linear: bool = False,
         element_byte: sp.Expr | None = None,
         on_chip: bool = False,
+        across: Axes = (),
     ) -> str:
         """Any operator; `writes` are the axes of a new activation named like the operator, or an access to a tensor.
 
@@ -132,7 +139,8 @@ class Builder:
             held = on_chip or any(a.reach is not None and a.size == a.reach.pairs for a in writes)
             written = Read(self._tensor(Tensor(name, writes, Role.ACTIVATION, element_byte=element_byte, on_chip=held)))
         accesses = tuple(r if isinstance(r, Read) else Read(r) for r in reads)
-        self.ops.append(Op(name, kind, domain, accesses, (written,), module or self.module, sp.Integer(work), fanout, linear))
+        at = (domain, accesses, (written,), module or self.module, sp.Integer(work), fanout, linear)
+        self.ops.append(Op(name, kind, *at, across=tuple(a.name for a in across)))
         return written.tensor
 
     def contract(self, name: str, reads: tuple[str | Read, ...], writes: Axes, over: Axes, **kw: object) -> str:
@@ -162,8 +170,10 @@ class Builder:
             raise TypeError("a map that writes a declared tensor says its domain")
         return self.op(name, Kind.MAP, reads, writes, over, work=work, linear=linear, on_chip=on_chip)
 
-    def norm(self, name: str, x: str, *over: Axis, style: Norm | None = None) -> str:
+    def norm(self, name: str, x: str, *over: Axis, style: Norm | None = None, across: Axes = ()) -> str:
         """A norm whose learned vectors lie over the axes `over`; by default an RMS norm with a scale.
+
+        `across`: axes of its sums that may be cut (those of heads); ranks then exchange their sums.
 
         RMS norm: square, sum, scale, multiply: 4 FLOP an element; layer norm also sums and subtracts the mean: 6.
         """
@@ -171,7 +181,7 @@ class Builder:
         axes = self.tensors[x].axes
         learned = [f"{name}_{part}" for part in ("weight", "bias") if getattr(style, part)]
         vectors = tuple(self.weight(each, over, module="norm") for each in learned)
-        return self.op(name, Kind.REDUCE, (x, *vectors), axes, axes, work=4 if style.kind == "rms" else 6)
+        return self.op(name, Kind.REDUCE, (x, *vectors), axes, axes, work=4 if style.kind == "rms" else 6, across=across)
 
     def section(self, layers: sp.Expr, stage_layers: sp.Expr) -> Section:
         return Section(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import sympy as sp
 
 from costc import symbols as S
-from costc.blocks.base import BATCH, SEQ, Block, Builder, Dimensions
+from costc.blocks.base import BATCH, SEQ, Axes, Block, Builder, Dimensions, NormPlace
+from costc.blocks.layer_inputs import layer_inputs
 from costc.blocks.lora import adapted
 from costc.blocks.mtp import draft_head, join
 from costc.blocks.refine import refined, refinements
 from costc.blocks.stem import Frame, embedding, head, residual
+from costc.blocks.widened import narrow
 from costc.ir.model import Model
 from costc.ir.types import Axis, Graph, Section
 from costc.ir.verify import verify
@@ -26,9 +28,13 @@ def build(model: Model, phase: str) -> Graph:
     frame = Frame(model, dimensions, hidden, vocab)
     first = layers - sp.ceiling(layers / S.pp)
     sections = [embedding(frame)]
+    if model.stem.per_layer_size:
+        sections.append(layer_inputs(frame))
     for name in model.blocks:
         if count := model.occurrences(name):
             sections.append(_layer(frame, name, phase, count, model.after(name, first)))
+    if model.stem.altup_streams:
+        sections.append(narrow(dimensions, hidden, model.stem.altup_streams))
     sections.append(head(frame))
     graph = Graph(model.name, phase, tuple(sections), tuple(dimensions.values.items()))
     graph = refined(graph, refinements(model.scheme.modules if model.scheme else ()))
@@ -43,11 +49,23 @@ def draft(model: Model, phase: str) -> Graph | None:
     hidden = Axis("hidden", dimensions.bind("hidden_size", model.hidden_size, "elements of the residual stream", ""))
     vocab = Axis("vocab", dimensions.bind("vocab_size", model.vocab_size, "vocabulary", ""))
     frame, mtp = Frame(model, dimensions, hidden, vocab), model.mtp
-    every = sp.Integer(mtp.count)
-    layers = (_layer(frame, name, phase, mtp.count, every) for name in mtp.layer)
+    counts = {name: mtp.count * mtp.layer.count(name) for name in mtp.layer}
+    layers = (_layer(frame, name, phase, count, sp.Integer(count)) for name, count in counts.items())
     graph = Graph(f"{model.name}.mtp", phase, (join(frame, mtp), *layers, draft_head(frame, mtp)), tuple(dimensions.values.items()))
     keys = refinements(model.scheme.modules) if model.scheme else ()
     return verify(refined(graph, keys, within="mtp"))
+
+
+def _entered(b: Builder, frame: Frame, axes: Axes, place: NormPlace) -> str:
+    """What a block reads: the residual stream, to which the last block's output is added, and its norm.
+
+    Of several streams, a hyper-connection has merged what the block reads, and will mix in what it writes.
+    """
+    normed = place in ("pre", "both")
+    if place != "shared" and frame.model.stem.streams == 1:
+        return residual(b, axes, normed)
+    x = b.input("y", axes)
+    return b.norm("norm", x, axes[-1], style=b.style) if normed else x
 
 
 def _layer(frame: Frame, name: str, phase: str, count: int, stage: sp.Expr) -> Section:
@@ -57,7 +75,7 @@ def _layer(frame: Frame, name: str, phase: str, count: int, stage: sp.Expr) -> S
         raise TypeError(f"block {name!r} is not a blocks.base.Block")
     b = Builder(name, block.group, frame.dimensions, frame.model.norm)
     axes = (BATCH, SEQ, frame.hidden)
-    x = b.input("y", axes) if block.norm == "shared" else residual(b, axes, block.norm in ("pre", "both"))
+    x = _entered(b, frame, axes, block.norm)
     y = block.build(b, x, phase)
     if block.norm in ("post", "both"):
         b.norm("post_norm", y, frame.hidden, style=frame.model.norm)

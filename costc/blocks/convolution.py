@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sympy as sp
-
 from costc.blocks.base import BATCH, SEQ, Axes, Builder
 from costc.ir.reach import Reach
 from costc.ir.types import Axis, Read
@@ -27,6 +25,5 @@ def convolved(
         reads += (b.state(f"{name}_conv_state", (*channels, earlier), law),)
     y = b.map(f"{name}_conv", reads, (BATCH, SEQ, *channels), work=2 * kernel + (4 if act else 0))
     if kernel > 1:
-        stored = Read(f"{name}_conv_state", sp.Integer(1), "new")
-        b.map(f"{name}_conv_store", (x,), stored, work=0, domain=(BATCH, *channels, earlier))
+        b.map(f"{name}_conv_store", (x,), Read(f"{name}_conv_state"), work=0, domain=(BATCH, *channels, earlier))
     return y

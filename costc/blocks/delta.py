@@ -10,7 +10,7 @@ Multiply-adds of a chunk, for each value head, with P = C (C + 1) / 2 causal pai
     v' = u - w S, C d_k d_v      o = q S + (q k^T) v', C d_k d_v + P d_k + P d_v                       S + k^T v', C d_k d_v
 
 Pairs above the diagonal are not counted, as for attention; a kernel that multiplies whole tiles does up to twice the P terms.
-The whole is one kernel that keeps its intermediates on the chip. A single token takes three products with the state.
+The whole is one kernel that keeps its intermediates on the chip. A single token takes two products with the state and an update.
 """
 
 from __future__ import annotations
@@ -52,6 +52,12 @@ def recurrent(b: Builder, chunk: int = CHUNK) -> Recurrent:
     return Recurrent(str(size), size)
 
 
+def unit_length(b: Builder, name: str, x: str) -> str:
+    """Queries or keys scaled to length 1."""
+    axes = b.tensors[x].axes
+    return b.op(f"{name}_length", Kind.REDUCE, (x,), axes, axes, work=3)
+
+
 def scanned(b: Builder, s: Scan, phase: str, q: str, k: str, v: str, decay: str, beta: str, state_byte: sp.Expr | None) -> str:
     """The outputs [batch seq heads value]; `decay` are log decays, and `beta` logits of the step sizes."""
     b.state(STATE, (*s.heads, s.key, s.value), s.law, state_byte)
@@ -74,25 +80,22 @@ def _chunks(b: Builder, s: Scan, gate: str, q: str, k: str, v: str) -> str:
     scores = _product(b, "query_key", (q, k, gate), pairs, (s.key,))
     near = _product(b, "read_chunk", (scores, new), (*tokens, s.value), (), (*pairs, s.value))
     far = _product(b, "read_state", (q, STATE, gate), (*tokens, s.value), (s.key,))
-    _store(b, s, (k, new, gate))
+    # the decayed state and the sum of k (x) v' over the tokens, written back
+    grown = (BATCH, SEQ, *s.heads, s.key, s.value)
+    b.op("write_state", Kind.CONTRACT, (STATE, k, new, gate), Read(STATE), grown, module=CORE)
     return b.map("output", (near, far), (*tokens, s.value))
 
 
 def _step(b: Builder, s: Scan, gate: str, q: str, k: str, v: str) -> str:
-    tokens = (BATCH, SEQ, *s.heads)
-    old = _product(b, "recall", (k, STATE, gate), (*tokens, s.value), (s.key,))
-    new = b.map("correct", (v, old, gate), (*tokens, s.value), work=2, on_chip=True)
-    _store(b, s, (k, new, gate))
-    # the stored state is read back before it leaves the chip
-    return b.contract("read_state", (q, new, gate), (*tokens, s.value), (s.key,), module=CORE)
+    tokens, axes = (BATCH, SEQ, *s.heads, s.value), b.tensors[STATE].axes
+    old = _product(b, "recall", (k, STATE, gate), tokens, (s.key,))
+    new = b.map("correct", (v, old, gate), tokens, work=2, on_chip=True)
+    # decay of the state, the key times the correction, sum
+    state = b.map("update", (STATE, k, new, gate), axes, work=3, on_chip=True)
+    b.map("state_store", (state,), Read(STATE), work=0, domain=axes)
+    return b.contract("read_state", (q, state), tokens, (s.key,), module=CORE)
 
 
 def _product(b: Builder, name: str, reads: tuple[str, ...], writes: Axes, over: Axes, domain: Axes | None = None) -> str:
     at = domain or (*writes, *over)
     return b.op(name, Kind.CONTRACT, reads, writes, at, module=CORE, on_chip=True)
-
-
-def _store(b: Builder, s: Scan, reads: tuple[str, ...]) -> None:
-    """The decayed state and the sum of k (x) v' over the tokens, written back."""
-    stored = Read(STATE, sp.Integer(1), "new")
-    b.op("write_state", Kind.CONTRACT, (*reads, STATE), stored, (BATCH, SEQ, *s.heads, s.key, s.value), module=CORE)

@@ -3,7 +3,7 @@
 The lightning indexer of DeepSeek Sparse Attention (DeepSeek-V3.2-Exp, arXiv 2512.02556): few heads over one shared key of a
 token, `sum over heads of weight x relu(q k)`. It reads every cached key, however few are then attended, and hands over their
 indices. Engines run it whole on every rank of a tensor-parallel group: its axes are `index_head` and `index_dim`, which no
-strategy cuts.
+strategy cuts. Scores stay on chip here; a kernel that hands them to a separate sort moves some 8 bytes more for each pair.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sympy as sp
 
 from costc.blocks.base import BATCH, SEQ, Axes, Builder
 from costc.ir.model import Norm
-from costc.ir.reach import Reach
+from costc.ir.reach import Reach, reach
 from costc.ir.types import Axis, Kind, Read
 
 #: an index is a 32-bit integer
@@ -73,6 +73,19 @@ def summed_scores(b: Builder, i: Index, x: str, q: str, cache: str) -> str:
     s = b.contract("index_score", (q, cache), (BATCH, i.pair, i.head), (i.element,), module=CORE)
     # relu, product and sum: 3 FLOP a score
     return b.op("index_weigh", Kind.REDUCE, (s, weights), (BATCH, i.pair), (BATCH, i.pair, i.head), module=CORE, work=3)
+
+
+def best_blocks(b: Builder, x: str, heads: int, size: int, kept: int) -> str:
+    """The indices of the `kept` blocks of keys that hold the best scores, for each head of the indexer (MiniMax-M3).
+
+    Each head of the indexer chooses for its share of the attention's heads; a block's score is the best of its keys'.
+    """
+    i = index(b, heads, size, reach(None))
+    cache = store_keys(b, i, projected(b, i, "k", x, norm=Norm()), None)
+    q = projected(b, i, "q", x, (i.head,), norm=Norm())
+    s = b.contract("index_score", (q, cache), (BATCH, i.pair, i.head), (i.element,), module=CORE)
+    blocks = Axis("index", b.dim("index_topk_blocks", kept, "blocks that a query attends"))
+    return chosen(b, i, s, (blocks,), (i.head,))
 
 
 def chosen(b: Builder, i: Index, scores: str, kept: Axes, heads: Axes = ()) -> str:

@@ -1,7 +1,8 @@
 """Refining precision modules: weights that a checkpoint stores unlike the rest of their module get a module of their own.
 
-A key of a scheme's exceptions is a module, '<module>.<weight>' for one weight of it, or '<section>/<module>' for the weights
-of that module in one section. The first is no refinement; the others become module names.
+A key of a scheme's exceptions is a module, '<section>/<module>' for the weights of that module in one section,
+'<module>.<weight>' for one weight of it, or '<section>/<module>.<weight>'; the later are the more particular, and win. The first
+is no refinement; the others become module names.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ SUFFIX = "_weight"
 
 def base(key: str) -> str:
     """The module that a key refines, or the module that it is."""
-    return key.split("/", 1)[1] if "/" in key else key.split(".", 1)[0]
+    return key.split("/", 1)[-1].split(".", 1)[0]
 
 
 def refinements(keys: Iterable[str]) -> tuple[str, ...]:
-    """The keys that name less than a module; single weights before sections, which are less particular."""
-    return tuple(sorted((k for k in keys if "/" in k or "." in k), key=lambda k: ("/" in k, k)))
+    """The keys that name less than a module."""
+    return tuple(sorted(k for k in keys if "/" in k or "." in k))
 
 
 def refined(graph: Graph, keys: tuple[str, ...], within: str = "") -> Graph:
@@ -41,8 +42,9 @@ def _section(section: Section, keys: tuple[str, ...], name: str) -> Section:
 
 
 def _key(section: str, tensor: Tensor, keys: tuple[str, ...]) -> str | None:
-    own = (f"{tensor.module}.{tensor.name.removesuffix(SUFFIX)}", f"{section}/{tensor.module}")
-    return next((k for k in keys if k in own), None) if tensor.matrix else None
+    weight = f"{tensor.module}.{tensor.name.removesuffix(SUFFIX)}"
+    own = (f"{section}/{weight}", weight, f"{section}/{tensor.module}")
+    return next((k for k in own if k in keys), None) if tensor.matrix else None
 
 
 def _op(op: Op, found: dict[str, str]) -> Op:

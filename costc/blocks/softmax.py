@@ -34,10 +34,22 @@ def store(b: Builder, heads: Heads, law: Reach, k: str, v: str, *, same: bool = 
         b.map(f"{name}_store", (new,), stored, work=0, domain=(BATCH, SEQ, heads.kv, element))
 
 
-def attend(b: Builder, heads: Heads, law: Reach, q: str, sinks: bool = False, k: str = "k_cache", v: str = "v_cache") -> str:
-    """Scores, softmax and weighted sum over the attended pairs; keys and values are read from the cache."""
+def attend(
+    b: Builder,
+    heads: Heads,
+    law: Reach,
+    q: str,
+    sinks: bool = False,
+    k: str = "k_cache",
+    v: str = "v_cache",
+    chosen: tuple[str, ...] = (),
+) -> str:
+    """Scores, softmax and weighted sum over the attended pairs; keys and values are read from the cache.
+
+    `chosen`: indices of what is attended, where that is not all.
+    """
     pair = Axis("pair", law.pairs, law)
-    reads: tuple[str, ...] = (q, k)
+    reads: tuple[str, ...] = (q, k, *chosen)
     if sinks:
         reads += (b.weight("sinks", heads.query),)
     s = b.contract("score", reads, (BATCH, pair, *heads.query), (heads.key,), module="attention_core")

@@ -8,6 +8,8 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.blocks.base import BATCH, SEQ, Axes, Builder, Dimensions
+from costc.blocks.streams import coefficients, merged
+from costc.blocks.widened import widen
 from costc.ir.model import Model
 from costc.ir.types import Axis, Kind, Read, Section
 
@@ -31,6 +33,18 @@ class Frame:
         size = self.model.stem.embedding_size
         return self.axis("embedded", "embedding_size", size, "elements of an embedded token") if size else self.hidden
 
+    @property
+    def stream(self) -> Axis:
+        """The axis that tells copies of the residual stream apart."""
+        return self.axis("stream", "hc_mult", self.model.stem.streams, "residual streams")
+
+
+def _one_stream(b: Builder, frame: Frame) -> str:
+    """The residual streams of the last positions merged, and normed."""
+    streams = b.input("streams", (BATCH, frame.stream, frame.hidden))
+    x = merged(b, streams, (BATCH,), coefficients(b, streams, (BATCH,), frame.stream.size, scales=1))
+    return b.norm("norm", x, frame.hidden, style=b.style) if frame.model.stem.final_norm else x
+
 
 def residual(b: Builder, axes: Axes, normed: bool) -> str:
     """The last block's output added to the residual stream, and, where `normed`, the norm of the sum."""
@@ -47,16 +61,18 @@ def embedding(frame: Frame) -> Section:
     width = frame.embedded
     weight = b.weight("embedding_weight", (frame.vocab,), (width,), shared=model.tie_word_embeddings)
     x = looked_up(b, "lookup", weight, frame.vocab, width)
+    if width is not frame.hidden:
+        x = b.project("embedding_in", x, (frame.hidden,), (width,), module="embedding")
     if stem.learned_positions:
         rows = frame.axis("position", "learned_positions", stem.learned_positions, "rows of the learned position embedding")
         positions = b.weight("position_weight", (rows,), (frame.hidden,))
-        x = b.map("add_position", (x, Read(positions, S.seq / rows.size)), (BATCH, SEQ, frame.hidden))
-    if width is not frame.hidden:
-        x = b.project("embedding_in", x, (frame.hidden,), (width,), module="embedding")
+        x = b.map("add_position", (x, Read(positions, S.batch * S.seq / rows.size)), (BATCH, SEQ, frame.hidden))
     if stem.embedding_norm:
         x = b.norm("embedding_norm", x, frame.hidden, style=model.norm)
-    if stem.per_layer_size:
-        _per_layer(b, frame, x)
+    if stem.altup_streams:
+        widen(b, x, stem.altup_streams)
+    if stem.streams > 1:
+        b.map("streams", (x,), (BATCH, SEQ, frame.stream, frame.hidden), work=0)
     return b.section(sp.Integer(1), sp.floor(1 / S.pp))  # the last of several stages does not embed
 
 
@@ -69,25 +85,12 @@ def looked_up(b: Builder, name: str, weight: str, vocab: Axis, *out: Axis) -> st
     )
 
 
-def _per_layer(b: Builder, frame: Frame, x: str) -> None:
-    """A second embedding and a projection of the first give every layer an input of its own (Gemma 3n)."""
-    stem = frame.model.stem
-    each = frame.axis("per_layer", "hidden_size_per_layer_input", stem.per_layer_size, "elements of a layer's own input")
-    rows = frame.axis("layer_vocab", "vocab_size_per_layer_input", stem.per_layer_vocab, "vocabulary of the layers' own inputs")
-    layer = frame.axis("layer_input", "num_hidden_layers", frame.model.num_hidden_layers, "layers")
-    table = b.weight("per_layer_weight", (rows,), (layer, each))
-    looked = looked_up(b, "per_layer_lookup", table, rows, layer, each)
-    y = b.project("per_layer_model_projection", x, (layer, each), (frame.hidden,), module="embedding")
-    y = b.norm("per_layer_projection_norm", y, each)
-    b.outputs.append(b.map("per_layer_input", (y, looked), (BATCH, SEQ, layer, each), work=2))
-
-
 def head(frame: Frame, *, own: bool = True) -> Section:
     """Final norm, LM head and sampling, for the last position of each sequence; not `own`: the weight is counted elsewhere."""
     model, stem = frame.model, frame.model.stem
     b = Builder("head", "head", frame.dimensions, model.norm)
     b.module = "head"
-    x = residual(b, (BATCH, frame.hidden), stem.final_norm)
+    x = _one_stream(b, frame) if stem.streams > 1 else residual(b, (BATCH, frame.hidden), stem.final_norm)
     width = frame.embedded
     if width is not frame.hidden:
         out = b.weight("embedding_out_weight", (width,), (frame.hidden,))

@@ -62,16 +62,17 @@ def activation_peaks(graph: Graph) -> tuple[sp.Expr, ...]:
 
 
 def _live(section: Section, kernel: tuple[str, ...]) -> sp.Expr:
-    """Activations that exist while a kernel runs: written before or by it, and read by it or later."""
+    """Activations that exist while a kernel runs: written before or by it, and read by it or later.
+
+    What never leaves the chip is not among them, even where the kernel's operators enclose those of another.
+    """
     order = [op.name for op in section.ops]
     first, last = min(order.index(n) for n in kernel), max(order.index(n) for n in kernel)
     written = set(section.inputs) | {w.tensor for op in section.ops[: last + 1] for w in op.writes}
     inside = {w.tensor for n in kernel for w in section.op(n).writes}
     later = {r.tensor for op in section.ops[first:] for r in op.reads}
-    later_outside = {r.tensor for op in section.ops if op.name not in kernel for r in op.reads}
     live = sp.Integer(0)
     for tensor in section.of_role(Role.ACTIVATION):
-        on_chip = tensor.name in inside and tensor.name not in later_outside and tensor.on_chip
-        if tensor.name in written and (tensor.name in later or tensor.name in inside) and not on_chip:
+        if tensor.name in written and (tensor.name in later or tensor.name in inside) and not tensor.on_chip:
             live += byte_of(tensor, section.name)
     return live

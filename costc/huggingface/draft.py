@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import Any
 
 PARTS = ("attention", "mixer", "ffn", "auxiliary")
@@ -47,6 +48,17 @@ class Draft:
             layer = {part: _plain(names) for part, names in blocks.items() if names}
             extra = {k: True for k, v in (("own_embedding", own_embedding), ("own_head", own_head)) if v}
             self.mtp = {"count": count, "layer": layer, **extra}
+
+    def split(self, part: str, name: str, layers: Iterable[int]) -> str:
+        """The name of a copy of a block that takes its place in these layers."""
+        known = self.blocks[part]
+        own = next(free for number in count(2) if (free := f"{name}_{number}") not in known)
+        known[own] = dict(known[name])
+        for i in layers:
+            self.layers[i] = tuple(
+                (p, tuple(own if p == part and n == name else n for n in names)) for p, names in self.layers[i]
+            )
+        return own
 
     def spec(self) -> dict[str, Any]:
         """The parts of a model spec that the builder decides."""

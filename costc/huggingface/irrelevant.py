@@ -2,7 +2,7 @@
 
 _TOKENS = """
 bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id unk_token_id decoder_start_token_id
-forced_bos_token_id forced_eos_token_id image_token_id image_token_index video_token_id audio_token_id vision_start_token_id
+forced_bos_token_id forced_eos_token_id image_token_id image_token_index video_token_id video_token_index audio_token_id vision_start_token_id
 vision_end_token_id vision_token_id boi_token_id eoi_token_id boi_token_index eoi_token_index boa_token_id eoa_token_id
 eoa_token_index boa_token_index boa_token eoa_token_id bad_words_ids suppress_tokens begin_suppress_tokens tokenizer_class prefix
 image_start_token_id image_end_token_id video_start_token_id video_end_token_id im_start_token_id im_end_token_id
@@ -38,7 +38,7 @@ num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_p
 encoder_no_repeat_ngram_size num_return_sequences chunk_size_feed_forward output_scores return_dict_in_generate
 remove_invalid_values exponential_decay_length_penalty task_specific_params use_mamba_kernels use_cache_quantization
 attn_implementation _attn_implementation attn_config_ transformers.js_config unsloth_fixed unsloth_version for_llm_class
-generation_config hub_revision language_model_only processor_class
+generation_config hub_revision cache_implementation language_model_only processor_class
 """.split()
 
 #: a reader that needs one of these asks for it; otherwise it is passed over

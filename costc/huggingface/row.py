@@ -15,6 +15,14 @@ Switch = bool | str
 #: model's hidden size
 Tower = Callable[[Config, Config, int], int]
 
+# What checkpoints of an architecture do and their configs do not say, as defaults of fields that only schemes read.
+#: scales of fp8 blocks in bf16: the published size of Qwen3-32B-FP8, 34322434048 bytes, leaves 2 for each
+BF16_SCALES = {"fp8_scale_dtype": "bfloat16"}
+#: scales as 8-bit exponents, and the draft layer's joining projection in fp8: DeepSeek-V4-Flash's counts of F8_E8M0 and F8_E4M3
+EXPONENT_SCALES = {"fp8_scale_dtype": "float8_e8m0fnu", "fp8_draft_join": True}
+#: the shape of a packed matrix as two int32: Kimi-K2-Thinking's 594205920512 bytes
+SHORT_SHAPES = {"packed_shape_byte": 8}
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -34,8 +42,10 @@ class Traits:
         rope: which layers rotate queries and keys: '' (all), 'listed' (`no_rope_layers`), 'local' (those with a window, where
             any has one).
         head_bias: a bias on the logits.
-        mtp: `num_nextn_predict_layers` further layers, like the last one, predict tokens with the model's embedding and head;
-            without it they are left out.
+        last_full: the last layer sees everything, whatever `layer_types` say.
+        positions: '' (rotated, or as `rope` says), 'learned' (an embedding of positions), 'bias' (ALiBi, arXiv 2108.12409).
+        mtp: `num_nextn_predict_layers` further layers, like the last one, predict tokens: 'shared' with the model's embedding
+            and head, 'own' with copies of these in the checkpoint; without it they are left out, with a note.
     """
 
     attention_bias: Switch = False
@@ -56,7 +66,9 @@ class Traits:
     parallel: Switch = False
     rope: str = ""
     head_bias: Switch = False
-    mtp: bool = False
+    positions: str = ""
+    mtp: str = ""
+    last_full: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,184 +2,134 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from costc.huggingface.families.chunked import chunked
 from costc.huggingface.families.decoder import decoder
-from costc.huggingface.families.latent import latent
-from costc.huggingface.families.pruned import pruned
-from costc.huggingface.families.sight import pixtral, shuffled
-from costc.huggingface.families.unequal import unequal
-from costc.huggingface.row import Row, Traits, Wrapper
+from costc.huggingface.families.linear import gated_delta_hybrid, kimi_hybrid, ling_hybrid
+from costc.huggingface.recurrent import RECURRENT
+from costc.huggingface.row import BF16_SCALES, Row, Traits, Wrapper
+from costc.huggingface.table_decoders import DECODERS
+from costc.huggingface.table_latent import LATENT
+from costc.huggingface.table_more import MORE
+from costc.huggingface.towers import merging, pooled
 
 OWN_BIAS: dict[str, Any] = {"attention_bias": "attention_bias", "o_bias": "attention_bias"}
-ALL_BIASED: dict[str, Any] = {"attention_bias": True, "o_bias": True, "mlp_bias": True}
 BIASED = Traits(**OWN_BIAS, mlp_bias="mlp_bias")
-LAYER_NORM = {"kind": "layer", "bias": True}
+
+#: of Qwen3-Next's configuration class and what follows it
+DELTA: dict[str, Any] = {
+    **BF16_SCALES,
+    "num_key_value_heads": 2,
+    "head_dim": 256,
+    "linear_conv_kernel_dim": 4,
+    "linear_key_head_dim": 128,
+    "linear_value_head_dim": 128,
+    "linear_num_key_heads": 16,
+    "linear_num_value_heads": 32,
+    "attn_output_gate": True,
+}
+
+LING_IGNORED = (
+    "moe_renormalize", "kda_safe_gate", "kda_lower_bound", "mtp_loss_scaling_factor", "moe_router_enable_expert_bias",
+    "score_function", "moe_router_enable_routed_scaling", "moe_router_enable_shared_expert", "rope_interleave",
+    "rope_traditional", "rotary_dim", "linear_rope", "linear_scale", "use_qk_norm", "linear_silu", "embedding_dropout",
+    "output_dropout", "expert_swiglu_limit_list", "share_expert_swiglu_limit_list",
+)  # fmt: skip
+LING_FIXED: dict[str, tuple[Any, ...]] = {
+    "use_bias": (False,),
+    "use_qkv_bias": (False,),
+    "use_rmsnorm": (True,),
+    "no_kda_lora": (True,),
+    "use_kda_lora": (False,),
+    "use_nGPT": (False,),
+    "up_proj_norm": (False,),
+    "value_norm": (False,),
+    "scale_router_input": (False,),
+}
 
 #: model_type -> how its configs are read
 TABLE: dict[str, Row | Wrapper] = {
+    **DECODERS,
+    **MORE,
+    **LATENT,
     # ---- Llama's form
     "llama": Row(decoder, BIASED),
     "mistral": Row(decoder, Traits(window="all")),
     "mixtral": Row(decoder, Traits(window="all", moe="all")),
     "qwen2": Row(decoder, Traits(attention_bias=True, window="flagged")),
-    "qwen3": Row(decoder, Traits(attention_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="flagged")),
+    "qwen3": Row(
+        decoder,
+        Traits(attention_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="flagged"),
+        BF16_SCALES,
+    ),
     "qwen3_moe": Row(
         decoder,
         Traits(attention_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="flagged", moe="step"),
+        BF16_SCALES,
+        fixed={"qkv_bias": (False,), "use_qk_norm": (True,)},
     ),
-    "qwen2_moe": Row(
-        decoder,
-        Traits(attention_bias="qkv_bias", window="flagged", moe="step"),
-        {"qkv_bias": True, "shared_expert_intermediate_size": 5632},
-        fixed={"use_sliding_window": (False,)},
+    # ---- hybrids of linear attention
+    "qwen3_next": Row(
+        gated_delta_hybrid,
+        Traits(qk_norm="head", moe="step"),
+        {**DELTA, "num_experts": 512, "num_experts_per_tok": 10, "shared_expert_intermediate_size": 512},
     ),
-    "ministral": Row(decoder, Traits(window="all"), {"sliding_window": 4096}),
-    "ministral3": Row(decoder, Traits(window="all"), {"head_dim": 128}),
-    "phi": Row(
-        decoder,
-        Traits(
-            **ALL_BIASED,
-            gated=False,
-            qk_norm="head",
-            qk_norm_if="qk_layernorm",
-            qk_norm_style="layer_bias",
-            parallel=True,
-            norm=LAYER_NORM,
-            head_bias=True,
+    "qwen3_5_text": Row(
+        gated_delta_hybrid, Traits(qk_norm="head"), {**DELTA, "num_key_value_heads": 4}, fixed={"mlp_only_layers": ([],)}
+    ),
+    "qwen3_5_moe_text": Row(
+        gated_delta_hybrid,
+        Traits(qk_norm="head", moe="step"),
+        {**DELTA, "num_experts": 256, "num_experts_per_tok": 8, "shared_expert_intermediate_size": 512},
+    ),
+    "qwen3_5": Wrapper(kind="qwen3_5_text", towers={"vision_config": merging(())}),
+    "qwen3_5_moe": Wrapper(kind="qwen3_5_moe_text", towers={"vision_config": merging(())}),
+    "olmo_hybrid": Row(
+        gated_delta_hybrid,
+        Traits(qk_norm="all", norm_place="post", rope="given"),
+        {"linear_conv_kernel_dim": 4},
+        ignored=(
+            "linear_allow_neg_eigval",
+            "linear_a_log_min",
+            "linear_a_log_max",
+            "linear_dt_min",
+            "linear_dt_max",
+            "linear_dt_init_floor",
         ),
     ),
-    "phi3": Row(
-        decoder,
-        Traits(window="all"),
-        ignored=("interpolate_factor", "full_attn_mod"),
-        fixed={"attention_bias": (False,), "mlp_bias": (False,), "lm_head_bias": (False,)},
-    ),
-    "phimoe": Row(
-        decoder,
-        Traits(**OWN_BIAS, window="all", norm=LAYER_NORM, head_bias="lm_head_bias", moe="all"),
-        {"num_key_value_heads": 8},
-        ignored=("input_jitter_noise",),
-    ),
-    "gpt_oss": Row(
-        decoder,
-        Traits(**OWN_BIAS, window="all", pattern=2, sinks=True, moe="biased"),
-        {"attention_bias": True, "sliding_window": 128, "head_dim": 64},
-        ignored=("experts_per_token", "initial_context_length"),
-    ),
-    "granite": Row(decoder, BIASED),
-    "granitemoe": Row(decoder, Traits(**OWN_BIAS, moe="all")),
-    "granitemoeshared": Row(decoder, Traits(**OWN_BIAS, moe="beside")),
-    "starcoder2": Row(
-        decoder,
-        Traits(
-            attention_bias="use_bias", o_bias="use_bias", mlp_bias="use_bias", gated=False, window="all", norm=LAYER_NORM, tied=True
-        ),
-        {"use_bias": True, "num_key_value_heads": 2},
-        fixed={"norm_type": ("layer_norm",), "mlp_type": ("default",)},
-    ),
-    "smollm3": Row(
-        decoder,
-        replace(BIASED, rope="listed", tied=True),
-        {"num_key_value_heads": 4},
-        fixed={"use_sliding_window": (False,)},
-    ),
-    "stablelm": Row(
-        decoder,
-        Traits(
-            attention_bias="use_qkv_bias",
-            qk_norm="per_head",
-            qk_norm_if="qk_layernorm",
-            qk_norm_style="layer",
-            parallel="use_parallel_residual",
-            norm=LAYER_NORM,
+    "kimi_linear": Row(
+        kimi_hybrid,
+        Traits(moe="latent"),
+        {
+            "first_k_dense_replace": 1,
+            "linear_head_dim": 128,
+            "linear_num_heads": 32,
+            "linear_conv_kernel_dim": 4,
+            "num_shared_experts": 1,
+        },
+        ignored=(
+            "moe_renormalize",
+            "moe_router_activation_func",
+            "use_grouped_topk",
+            "activation_situ_beta",
+            "activation_situ_linear_beta",
         ),
     ),
-    "olmo": Row(decoder, Traits(**OWN_BIAS, norm={"kind": "layer", "weight": False}), ignored=("clip_qkv",)),
-    "olmo2": Row(decoder, Traits(**OWN_BIAS, qk_norm="all", norm_place="post")),
-    "olmo3": Row(
-        decoder, Traits(**OWN_BIAS, qk_norm="all", norm_place="post", window="all", pattern=4), {"sliding_window": 4096}
+    "kimi_k3": Wrapper(kind="kimi_linear", towers={"vision_config": pooled}),
+    "bailing_hybrid": Row(
+        ling_hybrid,
+        Traits(moe="sized"),
+        {"first_k_dense_replace": 2, "layer_group_size": 6, "short_conv_kernel_size": 4, "num_shared_experts": 1},
+        ignored=LING_IGNORED,
+        fixed=LING_FIXED,
     ),
-    "olmoe": Row(decoder, Traits(**OWN_BIAS, qk_norm="all", moe="all"), ignored=("clip_qkv",)),
-    "cohere": Row(
-        decoder,
-        Traits(
-            **OWN_BIAS,
-            qk_norm="per_head",
-            qk_norm_if="use_qk_norm",
-            qk_norm_style="layer",
-            parallel=True,
-            norm={"kind": "layer"},
-            tied=True,
-        ),
+    "bailing_moe_linear": Row(
+        ling_hybrid,
+        Traits(qk_norm="head", qk_norm_if="use_qk_norm", moe="sized"),
+        {"group_norm_size": 1, "num_shared_experts": 1},
+        ignored=LING_IGNORED,
+        fixed=LING_FIXED,
     ),
-    "cohere2": Row(
-        decoder,
-        Traits(**OWN_BIAS, window="all", pattern=4, rope="local", parallel=True, norm={"kind": "layer"}, tied=True),
-        {"sliding_window": 4096},
-        fixed={"use_qk_norm": (False,)},
-    ),
-    "arcee": Row(decoder, replace(BIASED, gated=False), {"hidden_act": "relu2"}),
-    "nemotron": Row(decoder, replace(BIASED, gated=False, norm=LAYER_NORM), {"hidden_act": "relu2"}),
-    "apertus": Row(decoder, Traits(**OWN_BIAS, gated=False, qk_norm="head"), {"hidden_act": "xielu"}),
-    "helium": Row(decoder, replace(BIASED, o_bias=False)),
-    "internlm3": Row(decoder, BIASED, {"head_dim": 128}, fixed={"qkv_bias": (False,), "bias": (False,)}),
-    "seed_oss": Row(
-        decoder, replace(BIASED, o_bias="attention_out_bias"), {"attention_bias": True, "head_dim": 128, "num_key_value_heads": 8}
-    ),
-    "exaone4": Row(
-        decoder, Traits(qk_norm="head", norm_place="post", window="all", pattern=4, rope="local"), {"sliding_window": 4096}
-    ),
-    "exaone_moe": Row(
-        decoder,
-        Traits(qk_norm="head", window="all", pattern=4, rope="local", moe="first"),
-        {"sliding_window": 4096, "first_k_dense_replace": 1},
-    ),
-    "ernie4_5": Row(
-        decoder, Traits(attention_bias="use_bias", o_bias="use_bias", mlp_bias="use_bias", tied=True), {"head_dim": 128}
-    ),
-    "ernie4_5_moe": Row(
-        decoder,
-        Traits(tied=True, moe="interval"),
-        {"moe_num_shared_experts": 2, "moe_layer_start_index": 1, "moe_num_experts": 64, "moe_k": 6, "moe_intermediate_size": 1536},
-        ignored=("moe_norm_min",),
-        fixed={"use_bias": (False,)},
-    ),
-    "hunyuan_v1_dense": Row(decoder, Traits(**OWN_BIAS, qk_norm="head", qk_norm_if="use_qk_norm"), {"use_qk_norm": True}),
-    "hunyuan_v1_moe": Row(
-        decoder, Traits(**OWN_BIAS, qk_norm="head", qk_norm_if="use_qk_norm", moe="mixed"), {"use_qk_norm": True}
-    ),
-    "dots1": Row(decoder, Traits(**OWN_BIAS, qk_norm="head", window="all", moe="first")),
-    "mimo": Row(decoder, Traits(attention_bias="attention_bias", window="flagged", mtp=True), fixed={"use_mrope": (False,)}),
-    "grok-1": Row(
-        decoder,
-        Traits(norm_place="both", moe="all", tied=True),
-        ignored=("attn_output_multiplier", "max_attn_value", "embedding_multiplier_scale", "output_multiplier_scale"),
-    ),
-    # ---- layers of several kinds of attention
-    "llama4_text": Row(
-        chunked,
-        Traits(**OWN_BIAS, qk_norm="plain", qk_norm_if="use_qk_norm", rope="listed", moe="interleaved"),
-        {"head_dim": 128, "use_qk_norm": True, "intermediate_size_mlp": 16384, "attention_chunk_size": 8192},
-    ),
-    "llama4": Wrapper(kind="llama4_text", towers={"vision_config": shuffled}),
-    "mistral3": Wrapper(
-        kind="mistral",
-        towers={"vision_config": pixtral},
-        ignored=("projector_hidden_act", "vision_feature_layer", "multimodal_projector_bias", "spatial_merge_size"),
-    ),
-    "mimo_v2_flash": Row(
-        unequal,
-        Traits(attention_bias="attention_bias", moe="first"),
-        {"first_k_dense_replace": 1, "sliding_window": 129},
-        ignored=("attention_value_scale", "attention_chunk_size", "swa_rope_theta"),
-    ),
-    "nemotron-nas": Row(pruned, BIASED),
-    # ---- latent attention
-    "minicpm3": Row(
-        latent, Traits(mlp_bias="mlp_bias", tied=True), ignored=("scale_emb", "scale_depth", "dim_model_base")
-    ),
-    "deepseek_v3": Row(latent, Traits(moe="first")),
+    # ---- state spaces, linear attention, short convolutions
+    **RECURRENT,
 }

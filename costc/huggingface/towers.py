@@ -60,7 +60,8 @@ def merging(deepstack: tuple[int, ...]) -> Tower:
         merger = linear(merged, merged) + linear(out, merged)
         stacked = len(c.items("deepstack_visual_indexes", int, list(deepstack)))
         embedded = linear(width, patch) + c.size("num_position_embeddings", 2304) * width
-        return embedded + c.size("depth", 27) * block + 2 * width + merger + stacked * (2 * merged + merger)
+        found: int = embedded + c.size("depth", 27) * block + 2 * width + merger + stacked * (2 * merged + merger)
+        return found
 
     return count
 
@@ -73,7 +74,8 @@ def windowed(c: Config, whole: Config, hidden: int) -> int:
     merged = width * c.size("spatial_merge_size", 2) ** 2
     ffn = 2 * linear(inner, width) + linear(width, inner)
     block = 2 * width + linear(3 * width, width) + linear(width, width) + ffn
-    return width * patch + c.size("depth", 32) * block + width + linear(merged, merged) + linear(out, merged)
+    count: int = width * patch + c.size("depth", 32) * block + width + linear(merged, merged) + linear(out, merged)
+    return count
 
 
 def plain(c: Config, whole: Config, hidden: int) -> int:
@@ -83,7 +85,8 @@ def plain(c: Config, whole: Config, hidden: int) -> int:
     patch = c.size(CHANNELS, 3) * c.size("temporal_patch_size", 2) * area(c, "patch_size", 14)
     merged, inner = width * c.size("spatial_merge_size", 2) ** 2, int(width * ratio)
     block = 4 * width + linear(3 * width, width) + linear(width, width) + linear(inner, width) + linear(width, inner)
-    return width * patch + c.size("depth", 32) * block + 2 * width + linear(merged, merged) + linear(out, merged)
+    count: int = width * patch + c.size("depth", 32) * block + 2 * width + linear(merged, merged) + linear(out, merged)
+    return count
 
 
 def siglip(c: Config, whole: Config, hidden: int) -> int:
@@ -94,12 +97,13 @@ def siglip(c: Config, whole: Config, hidden: int) -> int:
     block = 4 * width + 4 * linear(width, width) + ffn
     head = width + 4 * linear(width, width) + 2 * width + ffn if c.flag("vision_use_head", True) else 0
     embedded = linear(width, c.size(CHANNELS, 3) * area(c, "patch_size", 16)) + places(c, 224, 16) * width
-    return embedded + c.size("num_hidden_layers", 12) * block + 2 * width + head
+    count: int = embedded + c.size("num_hidden_layers", 12) * block + 2 * width + head
+    return count
 
 
 def siglip_pooled(c: Config, whole: Config, hidden: int) -> int:
     """SigLIP, whose patches are pooled, normed and projected without a bias (Gemma 3, arXiv 2503.19786)."""
-    width = c.size("hidden_size", 768)
+    width: int = c.size("hidden_size", 768)
     return siglip(c, whole, hidden) + width + width * hidden
 
 
@@ -109,19 +113,43 @@ def axial(c: Config, whole: Config, hidden: int) -> int:
     width, inner = c.size("hidden_size", 768), c.size("intermediate_size", 3072)
     heads, head = c.size("num_attention_heads", 12), c.size("head_dim", 64)
     kept = heads + c.size("num_key_value_heads", 12)
-    c.only("attention_bias", False)
+    c.unused("attention_bias")
     block = 4 * width + 2 * width * head * kept + 2 * head + 3 * width * inner
     embedded = 3 * area(c, "patch_size", 16) * width + 2 * c.size("position_embedding_size", 10240) * width
-    return embedded + c.size("num_hidden_layers", 16) * block + width * hidden
+    count: int = embedded + c.size("num_hidden_layers", 16) * block + width * hidden
+    return count
+
+
+def pooled(c: Config, whole: Config, hidden: int) -> int:
+    """Kimi K3's: blocks with RMS norms and no biases, a norm, an MLP over neighbouring patches, a norm (arXiv 2607.24653)."""
+    c.unused("vt_num_attention_heads", "init_pos_emb_time", "pos_emb_interpolation_mode", "projector_ln_eps")
+    c.unused("activation_func", "projector_hidden_act", "merge_type", "_attn_implementation", "text_hidden_size")
+    for name, value in (("norm_type", "rmsnorm"), ("mlp_type", "mlp2"), ("mm_projector_type", "patchmergerv2")):
+        c.only(name, value)
+    for name in ("attn_bias", "linear_bias", "patch_embed_proj_bias"):
+        c.only(name, False)
+    c.only("pos_emb_type", "divided_fixed")
+    width, inner = c.size("vt_hidden_size"), c.size("vt_intermediate_size")
+    block = 2 * width + 4 * width * c.size("qkv_hidden_size", width) + 2 * width * inner
+    tall, broad = c.items("merge_kernel_size", int, [2, 2], 2)
+    merged = c.size("mm_hidden_size", width) * tall * broad
+    embedded = (3 * area(c, "patch_size", 14) + c.size("init_pos_emb_height") * c.size("init_pos_emb_width")) * width
+    count: int = embedded + c.size("vt_num_hidden_layers") * block + width + merged**2 + (merged + 1) * hidden
+    return count
 
 
 def downsampled(c: Config, whole: Config, hidden: int) -> int:
     """Step 3.7's: blocks with scaled residuals, then two convolutions of 3 x 3 that each double the channels."""
-    c.unused(*SHAPELESS, "intermediate_size", "num_attention_heads", "heads")
+    c.unused(*SHAPELESS, "intermediate_size", "num_attention_heads", "heads", "use_rope2d", "output_dim")
+    for name, modelled in (("use_cls_token", False), ("use_ln_pre", True), ("use_ln_post", False), ("use_abs_posemb", True)):
+        c.only(name, modelled)
+    c.only("pool_type", "none")
+    whole.only("understand_projector_stride", 2)
     width = c.size(("width", "hidden_size"), 1536)
     inner = int(width * c.number("mlp_ratio", 8960 / 1536))
     block = 6 * width + 4 * linear(width, width) + linear(inner, width) + linear(width, inner)
     embedded = (c.size(CHANNELS, 3) * area(c, "patch_size", 14) + places(c, 728, 14) + 2) * width
     down = linear(2 * width, 9 * width) + linear(4 * width, 18 * width)
     joined = linear(hidden, 4 * width, whole.flag("projector_bias", False))
-    return embedded + c.size(("layers", "num_hidden_layers"), 47) * block + down + joined
+    count: int = embedded + c.size(("layers", "num_hidden_layers"), 47) * block + down + joined
+    return count

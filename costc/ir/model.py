@@ -44,6 +44,8 @@ class Stem:
         per_layer_size: elements that a second embedding gives each token for each layer (Gemma 3n and 4); 0: none.
         per_layer_vocab: its vocabulary.
         streams: copies of the residual stream (hyper-connections, arXiv 2409.19606), merged before the head.
+        altup_streams: residual streams of which all but the first are projections of it, and are projected back before the
+            head (AltUp, arXiv 2301.13310); 0: none.
     """
 
     learned_positions: int = 0
@@ -55,6 +57,7 @@ class Stem:
     per_layer_size: int = 0
     per_layer_vocab: int = 0
     streams: int = 1
+    altup_streams: int = 0
 
 
 #: a layer: its blocks, as '<part>.<name>'

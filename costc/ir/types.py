@@ -119,6 +119,7 @@ class Op:
         module: whose compute format and rate it runs at.
         fanout: for a route, experts that a token is sent to.
         linear: a map that may run on partial sums, if all it reads are partial alike.
+        across: axes that a reduction sums over and yet writes (a norm's); where they are cut, the sums are all-reduced.
         link: for a collective, bytes and hops per link class ('scale_up', 'scale_out').
         cuts: how the iteration space lies on the mesh; set by placement.
     """
@@ -134,6 +135,7 @@ class Op:
     linear: bool = False
     link: tuple[Link, ...] = ()
     cuts: tuple[Cut, ...] = ()
+    across: tuple[str, ...] = ()
 
     @property
     def points(self) -> sp.Expr:

@@ -2,7 +2,7 @@
 
 The rules, none of which knows a block kind:
   a contracted axis is cut            -> the result is partial; before a reader that is not linear, all-reduce it
-  a reduction runs over a cut axis    -> all-gather its operand first
+  a reduction runs over a cut axis    -> all-gather its operand first; one that writes the axis all-reduces its sums
   a route moves tokens to other ranks -> all-to-all over the ranks that the token axes are cut over
 """
 
@@ -13,18 +13,20 @@ from dataclasses import dataclass, field, replace
 import sympy as sp
 
 from costc import symbols as S
-from costc.ir.types import ONE, Axis, Constraint, Cut, Graph, Kind, Link, Op, Read, Section, Tensor
+from costc.ir.types import ONE, Axis, Constraint, Cut, Graph, Kind, Link, Op, Read, Role, Section, Tensor
 from costc.ir.verify import verify
 from costc.place.collectives import activation_byte, all_gather, all_reduce, all_to_all, needed_copies, send
 from costc.place.mesh import Mesh
 
 Names = frozenset[str]
+#: bytes of an element of exchanged sums
+FP32 = 4 * S.byte
 
 
 def apply(graph: Graph, mesh: Mesh) -> Graph:
     """The graph as one device of each pipeline stage runs it, collectives included."""
     sections = tuple(_Placer(section, mesh).run() for section in graph)
-    hidden = next(t for s in sections for t in s.tensors if t.name == "y")
+    hidden = next(t for name in ("streams", "y") for s in sections for t in s.tensors if t.name == name)
     placed = graph.evolve(sections=(*sections, _pipeline(hidden, mesh)), constraints=_constraints(graph, mesh))
     return verify(placed)
 
@@ -101,6 +103,7 @@ class _Placer:
                 op = self._gather(op)
             pending = []
         op = replace(op, reads=tuple(replace(r, tensor=self.renamed.get(r.tensor, r.tensor)) for r in op.reads))
+        op = self._exchange_sums(op)
         self.ops.append(op)
         partial = frozenset().union(*pending, self._contracted(op))
         written = op.writes[0].tensor
@@ -147,6 +150,19 @@ class _Placer:
                 self._collective(f"{read.tensor}_all_gather_{cut.strategy}", tensor, whole, link)
                 tensor = whole
         return replace(op, cuts=tuple(c for c in op.cuts if c not in reduced))
+
+    def _exchange_sums(self, op: Op) -> Op:
+        """All-reduce the sums (fp32) of a reduction over cut axes that it also writes, over the ranks that share one."""
+        rest = tuple(a for a in op.domain if a.name not in op.across)
+        for cut in [c for c in op.cuts if c.axis in op.across]:
+            sums = Tensor(f"{op.name}_sums_{cut.strategy}", rest, Role.ACTIVATION, element_byte=FP32, cuts=self._cuts(rest))
+            self.tensors[sums.name] = sums
+            group = replace(self.mesh.group(cut.strategy), size=cut.divisor)
+            link = all_reduce(sums.size * sums.share * FP32, group)
+            name = f"{op.name}_all_reduce_{cut.strategy}"
+            self.ops.append(Op(name, Kind.COLLECTIVE, (), (op.reads[0],), (Read(sums.name),), link=link))
+            op = replace(op, reads=(*op.reads, Read(sums.name)))
+        return op
 
     def _exchange(self, op: Op, written: str, partial: Names) -> Names:
         """All-to-all for a route, over the ranks among which its tokens are divided; what stays partial."""

@@ -56,5 +56,5 @@ def _link_time(own: CostTable, run: Run, bindings: Bindings, where: str, out: Ou
         found += own.where(resource=f"{link}_hops").total().xreplace(bindings) * run.head[0] * latency
         for peers, rows in links.by_peers(own, link):
             byte = over_run(rows.total().xreplace(bindings), run, f"{where}.{link}_byte", out.steps)
-            found += byte * links.second_per_byte(link, peers, out.steps)
+            found += byte * links.second_per_byte(link, peers.xreplace(bindings), out.steps)
     return found

@@ -68,7 +68,7 @@ def _links(rows: CostTable, bindings: Bindings, where: str, steps: Steps) -> tup
         for place, (peers, own) in enumerate(links.by_peers(rows, link)):
             byte = sp.diff(own.total("once").xreplace(bindings).xreplace(local), TOKENS)
             each = steps.let(f"{where}.link.{link}_byte.{place}", byte, "B", f"sent on the {link} link, for each token")
-            per_token += each * links.second_per_byte(link, peers, steps)
+            per_token += each * links.second_per_byte(link, peers.xreplace(bindings), steps)
         hops += rows.where(resource=f"{link}_hops").total("once").xreplace(bindings) * latency
     if per_token == 0:
         return hops, per_token

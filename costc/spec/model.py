@@ -22,6 +22,7 @@ from costc.symbols import MODULES
 MAX_SIZE, MAX_LAYERS = 10**9, 10_000
 Size = Annotated[int, Field(gt=0, le=MAX_SIZE)]
 Count = Annotated[int, Field(ge=0, le=MAX_SIZE)]
+Parameters = Annotated[int, Field(gt=0, le=MAX_SIZE**2)]
 Names = str | list[str] | None
 
 
@@ -69,6 +70,7 @@ class StemSpec(Strict):
     per_layer_size: Count = 0
     per_layer_vocab: Count = 0
     streams: Size = 1
+    altup_streams: Count = 0
 
 
 class MtpSpec(Strict):
@@ -113,7 +115,7 @@ class ModelSpec(Strict):
     layers: Annotated[list[RunSpec], Field(min_length=1)]
     mtp: MtpSpec | None = None
     lora: LoraSpec | None = None
-    towers: dict[str, Size] = {}
+    towers: dict[str, Parameters] = {}
     parameters: FactSpec | None = None
     scores: dict[str, FactSpec] = {}
     note: str = ""

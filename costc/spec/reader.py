@@ -19,7 +19,7 @@ from costc.errors import CostcError, Position, SpecError
 
 KeyPath = tuple[str | int, ...]
 MAX_BYTES = 1_000_000
-MAX_DEPTH = 30
+MAX_DEPTH, MAX_DIGITS = 30, 40
 _INT = re.compile(r"[-+]?[0-9]+")
 NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "false": False}
@@ -176,18 +176,21 @@ class _Parser:
         text = event.value
         if event.style:
             return text
-        if text in _WORDS:
-            return _WORDS[text]
-        if _INT.fullmatch(text):
-            if len(text) > 40:
-                raise SpecError(at, f"a number of {len(text)} digits; at most 40 are read")
-            return int(text)
-        if NUMBER.fullmatch(text):
-            value = float(text)
-            if value in (float("inf"), float("-inf")):
-                raise SpecError(at, f"{text} is not a finite number")
-            return value
-        return text
+        if _INT.fullmatch(text) and len(text) > MAX_DIGITS:
+            raise SpecError(at, f"a number of {len(text)} digits; at most {MAX_DIGITS} are read")
+        value = plain(text)
+        if value in (float("inf"), float("-inf")):
+            raise SpecError(at, f"{text} is not a finite number")
+        return value
+
+
+def plain(text: str) -> Any:
+    """What a plain scalar says: null, true, false, a number, or the text itself."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text) and len(text) <= MAX_DIGITS:
+        return int(text)
+    return float(text) if NUMBER.fullmatch(text) else text
 
 
 def mapping(document: Document) -> dict[str, Any]:

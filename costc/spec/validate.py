@@ -179,6 +179,8 @@ def _unlike(at: KeyPath, errors: list[Any]) -> str:
 
 
 def _expected(error: Any) -> str:
+    if error["type"] == "literal_error":
+        return str(error["ctx"]["expected"])
     limits = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in error.get("ctx", {}).items()}
     return EXPECTED[error["type"]].format(**limits) if error["type"] in EXPECTED else str(error["msg"])
 

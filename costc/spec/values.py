@@ -58,6 +58,7 @@ def storage(model: Model, scheme: Quantization) -> Values:
         "activation_byte": dtypes.dtype(scheme.activations).byte,
         "dispatch_byte": dtypes.dtype(scheme.dispatch).byte,
         "kv_byte": dtypes.dtype(scheme.kv_cache).byte,
+        "byte": 1.0,
     }
     for module in (*MODULES, *_refined(model)):
         stored = format_of(model, scheme, module)

@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from costc.spec.reader import plain
+
 #: mappings and lists up to this many characters stand on one line
 LINE = 130
 
@@ -14,6 +16,14 @@ LINE = 130
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def words(self, text: str) -> yaml.ScalarNode:
+        """Text, in quotes where it would be read as something else (YAML 1.2 reads 09 as a number)."""
+        style = "'" if plain(text) is not text else None
+        return self.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.words)
 
 
 def write(spec: Mapping[str, Any]) -> str:

@@ -14,15 +14,20 @@ GROUPS = (
     "embedding", "attention", "mixer", "ffn", "experts", "shared_experts", "router", "norm", "head", "other", "vision", "mtp",
 )  # fmt: skip
 
-# Tried in order, on a parameter's name; `other` holds what no field term of a decoder layer covers:
-# - gemma3n, gemma4: inputs per layer (per_layer_*), AltUp streams (altup*), LAuReL (laurel);
-# - deepseek_v4, glm5_next: hyper-connections (attn_hc, ffn_hc, hc_head);
-# - zamba, zamba2: the linear that maps a shared block's output into each layer;
-# - nemotron_h: the projections of all tokens into and out of the experts' latent width (fc1_latent, fc2_latent).
+# Tried in order, on a parameter's name. What no term of the field covers is put where costc has it:
+# - gemma3n, gemma4: inputs per layer (per_layer_*) and the widening to several streams (altup_*projections) with the embedding;
+# - gemma3n's AltUp, which is made of small routers, with the router; its LAuReL and deepseek_v4's hyper-connections (attn_hc, ffn_hc, hc_head) with
+#   the mixers;
+# - zamba, zamba2: the linear that maps a shared block's output into each layer with its FFN;
+# - nemotron_h: the projections of all tokens into and out of the experts' latent width (fc1_latent, fc2_latent) with the experts.
 BY_NAME = (
     ("vision", r"vision|visual|audio|projector|embed_vision|patch_embed"),
     ("mtp", r"(^|\.)mtp"),
-    ("other", r"altup|laurel\.linear|per_layer_(input|model|projection)|_hc\.|hc_head\.|layers\.\d+\.linear\.|_latent_proj\."),
+    ("embedding", r"per_layer_(input_gate|model_projection|projection)\.|altup_(unembed_)?projections"),
+    ("router", r"\.altup\."),
+    ("mixer", r"laurel\.linear|_hc\.|hc_head\."),
+    ("ffn", r"layers\.\d+\.linear\."),
+    ("experts", r"_latent_proj\."),
     ("embedding", r"embed_tokens|embed_in\.|embed_positions|word_embeddings\.|\.wte\.|\.wpe\.|\.embeddings\.weight"),
     ("head", r"^(language_model\.)?lm_head\.|embed_out\."),
     ("shared_experts", r"\.shared_experts?(_gate)?\.|\.share_expert\."),
@@ -81,7 +86,13 @@ def grouped(model: PreTrainedModel) -> Iterator[tuple[str, str, int]]:
         group = _group(model, name)
         if ".shared_mlp." in name:  # granitemoehybrid: without routed experts it is the layer's dense FFN
             group = "ffn" if dense_mixture else "shared_experts"
-        yield group, name, parameter.numel()
+        yield group, name, parameter.numel() - _never_stored(model, name, parameter)
+
+
+def _never_stored(model: PreTrainedModel, name: str, parameter: nn.Parameter) -> int:
+    """longcat_flash allocates rows of its zero experts (identities), which no checkpoint has."""
+    zero = getattr(model.config, "zero_expert_num", None) or 0
+    return parameter[:zero].numel() if zero and name.endswith("experts.gate_up_proj") else 0
 
 
 def _group(model: PreTrainedModel, name: str) -> str:

@@ -13,7 +13,9 @@ from pydantic import PositiveInt, model_validator
 
 from costc.blocks import ATTENTION
 from costc.blocks.base import BATCH, SEQ, Block, Builder
+from costc.blocks.indexer import best_blocks
 from costc.blocks.softmax import Heads, attend, store
+from costc.ir.compressed import TopBlocks
 from costc.ir.model import Norm
 from costc.ir.reach import Chunked, Reach, reach
 from costc.ir.types import Axis
@@ -26,8 +28,10 @@ class Gqa(Block):
     `qk_norm`: of queries and keys, with a scale over a head's elements ('head' or true), over all heads at once ('all'), one
     for each head ('per_head'), or without a scale ('plain'); `qk_norm_style` is the norm itself.
     `output_gate`: the output is multiplied by a sigmoid of its own projection, one value for each element or head.
-    `k_equals_v`: values are the keys before their norm and rotation, with no projection of their own.
+    `v_norm`: values are normed too, without a scale. `k_equals_v`: values are the keys before their norm and rotation, with no
+    projection of their own.
     `shared_kv`: reads another layer's cache, and has neither keys nor values of its own.
+    `index_topk_blocks`: each query attends that many blocks of `index_block_size` positions, chosen by an indexer.
     """
 
     num_attention_heads: PositiveInt
@@ -44,8 +48,13 @@ class Gqa(Block):
     sinks: bool = False
     rope: bool = True
     output_gate: Literal["element", "head"] | None = None
+    v_norm: bool = False
     k_equals_v: bool = False
     shared_kv: bool = False
+    index_topk_blocks: PositiveInt | None = None
+    index_block_size: PositiveInt | None = None
+    index_n_heads: PositiveInt | None = None
+    index_head_dim: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _heads(self) -> Gqa:
@@ -54,8 +63,10 @@ class Gqa(Block):
                 f"num_attention_heads {self.num_attention_heads} is not a multiple of "
                 f"num_key_value_heads {self.num_key_value_heads}"
             )
-        if self.sliding_window and self.chunk:
-            raise ValueError("chunk and sliding_window exclude each other")
+        if bool(self.sliding_window) + bool(self.chunk) + bool(self.index_topk_blocks) > 1:
+            raise ValueError("chunk, sliding_window and index_topk_blocks exclude each other")
+        if self.index_topk_blocks and not (self.index_block_size and self.index_n_heads and self.index_head_dim):
+            raise ValueError("index_topk_blocks needs index_block_size, index_n_heads and index_head_dim")
         return self
 
     def build(self, b: Builder, x: str, phase: str) -> str:
@@ -68,7 +79,10 @@ class Gqa(Block):
                 b.cache(name, (BATCH, Axis("context", law.context, law), heads.kv, element), shared=True)
         else:
             self._keys(b, x, heads, law)
-        o = attend(b, heads, law, q, self.sinks)
+        indices: tuple[str, ...] = ()
+        if self.index_topk_blocks and self.index_n_heads and self.index_head_dim:
+            indices = (best_blocks(b, x, self.index_n_heads, self.index_head_dim, self.index_topk_blocks),)
+        o = attend(b, heads, law, q, self.sinks, chosen=indices)
         if self.output_gate:
             o = self._gated(b, x, o, heads)
         return b.project("o_proj", o, (hidden,), (*heads.query, heads.value), self.o_bias)
@@ -86,6 +100,10 @@ class Gqa(Block):
         if self.chunk:
             size = b.dim("attention_chunk_size", self.chunk, "positions of a chunk")
             return Chunked(str(size), size)
+        if self.index_topk_blocks and self.index_block_size:
+            kept = b.dim("index_topk_blocks", self.index_topk_blocks, "blocks that a query attends")
+            block = b.dim("index_block_size", self.index_block_size, "positions of a block")
+            return TopBlocks(f"{kept}_{block}", block, kept)
         return reach(b.dim("sliding_window", self.sliding_window, "attended positions") if self.sliding_window else None)
 
     def _keys(self, b: Builder, x: str, heads: Heads, law: Reach) -> None:
@@ -95,6 +113,8 @@ class Gqa(Block):
         if not self.k_equals_v:
             bias = self.attention_bias if self.v_bias is None else self.v_bias
             v = b.project("v_proj", x, (heads.kv, heads.value), (hidden,), bias)
+        if self.v_norm:
+            v = b.norm("v_norm", v, heads.value, style=Norm(weight=False))
         k = self._positioned(b, "k", self._normed(b, "k", k, heads), (heads.kv, heads.key))
         store(b, heads, law, k, v)
 

@@ -28,13 +28,13 @@ class Mla(Block):
     `attention_bias` is on the first projections and the output. `index_topk`: each query attends that many tokens, chosen by
     an indexer of the block's own, or, with `shared_index`, by the one of an earlier layer. `index_key_byte`: bytes of an
     element of the indexer's key cache, scales included, where it is not the KV cache's own (8-bit with a 4-byte scale for each
-    128 in DeepSeek's kernels and in vLLM: 1.03125). `shared_kv`: reads an earlier layer's latents and makes none.
+    128 in DeepSeek's kernels and in vLLM: 1.03125).
     `rope`: the rotary elements are rotated (Kimi Linear's are not). `output_gate`: the output is multiplied by a sigmoid of its
     own projection, one value for each element or head.
     """
 
     num_attention_heads: PositiveInt
-    q_lora_rank: PositiveInt | None
+    q_lora_rank: PositiveInt | None = None
     kv_lora_rank: PositiveInt
     qk_nope_head_dim: PositiveInt
     qk_rope_head_dim: PositiveInt
@@ -49,7 +49,6 @@ class Mla(Block):
     index_head_dim: PositiveInt | None = None
     index_key_byte: PositiveFloat | None = None
     shared_index: bool = False
-    shared_kv: bool = False
 
     @model_validator(mode="after")
     def _indexed(self) -> Mla:
@@ -64,10 +63,7 @@ class Mla(Block):
         if self.q_lora_rank:
             q_axis = Axis("q_lora", b.dim("q_lora_rank", self.q_lora_rank, "rank of the query compression"))
             q_in = b.norm("q_a_norm", b.project("q_a_proj", x, (q_axis,), (hidden,), self.attention_bias), q_axis)
-        if self.shared_kv:
-            b.cache("latent_cache", (BATCH, a.context, a.latent), shared=True)
-        else:
-            self._latents(b, a, x)
+        self._latents(b, a, x)
         indices = self._indices(b, x, q_in)
         q = b.project("q_b_proj" if self.q_lora_rank else "q_proj", q_in, (a.head, a.qk), (q_axis,))
         if self.rope:
@@ -99,7 +95,7 @@ class Mla(Block):
         """The indices of the attended tokens, where not all are."""
         if not self.index_topk:
             return ()
-        kept = (Axis("index", b.dim("index_topk", self.index_topk, "tokens that a query attends")),)
+        kept = (Axis("index", b.dim("index_topk", self.index_topk, "tokens or entries that a query attends")),)
         if self.shared_index:
             return (b.input("index_topk", (BATCH, SEQ, *kept), element_byte=INDEX_BYTE),)
         assert self.index_n_heads and self.index_head_dim
@@ -161,7 +157,7 @@ class _Axes:
         heads = b.dim("num_attention_heads", block.num_attention_heads, "query heads")
         law: Reach = reach(None)
         if block.index_topk:
-            kept = b.dim("index_topk", block.index_topk, "tokens that a query attends")
+            kept = b.dim("index_topk", block.index_topk, "tokens or entries that a query attends")
             law = TopK(str(kept), kept)
         self.head, self.lora, self.nope, self.rope = (
             Axis("head", heads),

@@ -42,15 +42,21 @@ class Gated(Dense):
 
 
 def feed_forward(
-    b: Builder, x: str, inner: Axis, gated: bool, bias: bool = False, prefix: str = "", learned: int = 0
+    b: Builder, x: str, inner: Axis, gated: bool, bias: bool = False, prefix: str = "", learned: int = 0, weight: str = ""
 ) -> str:
-    """The operators of a dense feed-forward block in the builder's module; `learned` numbers of the activation."""
+    """The operators of a dense feed-forward block in the builder's module; `learned` numbers of the activation.
+
+    `weight`: an activation whose sigmoid weighs each token's output; it is applied before the last product, as it may be to
+    partial sums.
+    """
     hidden = b.tensors[x].axes[-1]
     made = [b.project(f"{prefix}{name}_proj", x, (inner,), (hidden,), bias) for name in (("gate", "up") if gated else ("up",))]
     # an activation function is taken as 4 FLOP an element, the gate's product as 1
     if learned:
         made.append(b.weight(f"{prefix}act_weight", (Axis("act_parameter", sp.Integer(learned)),)))
-    y = b.map(f"{prefix}act", tuple(made), (BATCH, SEQ, inner), work=5 if gated else 4)
+    if weight:
+        made.append(weight)
+    y = b.map(f"{prefix}act", tuple(made), (BATCH, SEQ, inner), work=(5 if gated else 4) + bool(weight))
     return b.project(f"{prefix}down_proj", y, (hidden,), (inner,), bias)
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import sympy as sp
 from pydantic import PositiveInt, model_validator
 
 from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Block, Builder
 from costc.blocks.convolution import convolved
-from costc.blocks.delta import Scan, recurrent, scanned
+from costc.blocks.delta import Scan, recurrent, scanned, unit_length
+from costc.blocks.scan import state_byte
 from costc.dtypes import dtype
-from costc.ir.types import Axis, Kind
+from costc.ir.types import Axis
 
 
 class GatedDelta(Block):
@@ -58,12 +58,12 @@ class GatedDelta(Block):
         beta, a = (b.project(f"{name}_proj", x, values, (hidden,)) for name in ("b", "a"))
         for name, axes in (("q", (*keys, key)), ("k", (*keys, key)), ("v", (*values, value))):
             made[name] = convolved(b, name, made[name], axes, self.linear_conv_kernel_dim, law)
-        q, k = (b.op(f"{n}_length", Kind.REDUCE, (made[n],), (BATCH, SEQ, *keys, key), (BATCH, SEQ, *keys, key), work=3) for n in "qk")
+        q, k = (unit_length(b, name, made[name]) for name in "qk")
         # -exp(A_log) softplus(a + dt_bias)
         vectors = (b.weight("A_log", values), b.weight("dt_bias", values))
         decay = b.map("log_decay", (a, *vectors), (BATCH, SEQ, *values), work=6)
         scan = Scan(values, key, value, values, law)
-        o = scanned(b, scan, phase, q, k, made["v"], decay, beta, sp.nsimplify(dtype(self.state_dtype).byte))
+        o = scanned(b, scan, phase, q, k, made["v"], decay, beta, state_byte(self.state_dtype))
         o = b.norm("o_norm", o, value)
         o = b.map("gate", (o, z), (BATCH, SEQ, *values, value), work=5)
         return b.project("o_proj", o, (hidden,), (*values, value))

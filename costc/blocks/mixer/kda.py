@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import sympy as sp
 from pydantic import PositiveInt, field_validator
 
 from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Axes, Block, Builder
 from costc.blocks.convolution import convolved
-from costc.blocks.delta import Scan, recurrent, scanned
+from costc.blocks.delta import Scan, recurrent, scanned, unit_length
+from costc.blocks.scan import state_byte
 from costc.dtypes import dtype
-from costc.ir.types import Axis, Kind
+from costc.ir.types import Axis
 
 
 class Kda(Block):
@@ -51,12 +51,12 @@ class Kda(Block):
         beta = b.project("b_proj", x, heads, (hidden,))
         decay = self._through(b, "f", x, (*heads, key), self.forget_rank)
         made = {name: convolved(b, name, y, axes[name], self.short_conv_kernel_size, law) for name, y in made.items()}
-        q, k = (b.op(f"{n}_length", Kind.REDUCE, (made[n],), (BATCH, SEQ, *heads, key), (BATCH, SEQ, *heads, key), work=3) for n in "qk")
+        q, k = (unit_length(b, name, made[name]) for name in "qk")
         # -exp(A_log) softplus(f + dt_bias), or a bounded sigmoid of the same
         vectors = (b.weight("A_log", heads), b.weight("dt_bias", (*heads, key)))
         decay = b.map("log_decay", (decay, *vectors), (BATCH, SEQ, *heads, key), work=6)
         scan = Scan(heads, key, value, (*heads, key), law)
-        o = scanned(b, scan, phase, q, k, made["v"], decay, beta, sp.nsimplify(dtype(self.state_dtype).byte))
+        o = scanned(b, scan, phase, q, k, made["v"], decay, beta, state_byte(self.state_dtype))
         o = b.norm("o_norm", o, value)
         z = self._through(b, "g", x, (*heads, value), self.gate_rank)
         o = b.map("gate", (o, z), (BATCH, SEQ, *heads, value), work=5)

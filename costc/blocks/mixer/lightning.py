@@ -18,7 +18,10 @@ from costc.ir.types import Axis
 
 
 class Lightning(Block):
-    """`block_size`: tokens of a chunk; `state_dtype`: of the state, by default the activations'."""
+    """`block_size`: tokens of a chunk; `state_dtype`: of the state, by default the activations'.
+
+    `qk_norm`: queries and keys are normed over a head's elements and rotated, and nothing passes SiLU (Ling 2.5, Ring-linear).
+    """
 
     group: ClassVar[str] = "mixer"
 
@@ -26,6 +29,7 @@ class Lightning(Block):
     head_dim: PositiveInt
     block_size: PositiveInt = 256
     state_dtype: str | None = None
+    qk_norm: bool = False
 
     def build(self, b: Builder, x: str, phase: str) -> str:
         b.module = "mixer"
@@ -34,15 +38,22 @@ class Lightning(Block):
         size = b.dim("head_dim", self.head_dim, "elements of a head")
         key, value = Axis("head_dim", size), Axis("v_dim", size)
         projected = {n: b.project(f"{n}_proj", x, (head, e), (hidden,)) for n, e in (("q", key), ("k", key), ("v", value))}
-        q, k, v = (b.map(f"{n}_act", (p,), b.tensors[p].axes, work=4) for n, p in projected.items())
+        q, k, v = self._normed(b, projected, key) if self.qk_norm else self._activated(b, projected)
         parts = Scan(law, (head,), (), key, value, self.state_dtype).run(b, phase, q, k, v, ())
         inner = (BATCH, SEQ, head, value)
         y = b.map("scan_sum", parts, inner)
-        # over all heads: where they are cut, each rank's sum of squares also travels: 4 bytes a token, left out
-        y = b.norm("norm_out", y, head, value, style=Norm())
+        y = b.norm("norm_out", y, head, value, style=Norm(), across=(head, value))
         gate = b.project("output_gate", x, (head, value), (hidden,))
         y = b.map("gated", (y, gate), inner, work=5)
         return b.project("out_proj", y, (hidden,), (head, value))
+
+    def _activated(self, b: Builder, made: dict[str, str]) -> tuple[str, ...]:
+        return tuple(b.map(f"{n}_act", (p,), b.tensors[p].axes, work=4) for n, p in made.items())
+
+    def _normed(self, b: Builder, made: dict[str, str], key: Axis) -> tuple[str, ...]:
+        q, k = (b.norm(f"{n}_norm", made[n], key, style=Norm()) for n in "qk")
+        q, k = (b.map(f"{n}_rope", (each,), b.tensors[each].axes, work=3) for n, each in (("q", q), ("k", k)))
+        return q, k, made["v"]
 
 
 MIXER.add("lightning", Lightning)

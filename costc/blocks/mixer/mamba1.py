@@ -42,14 +42,14 @@ class Mamba1(Block):
         b.module = "mixer"
         hidden = b.tensors[x].axes[-1]
         inner = Axis("ffn", b.dim("mamba_intermediate_size", self.intermediate_size, "channels of the state-space layer"))
-        x_in, gate = (b.project(name, x, (inner,), (hidden,), self.use_bias) for name in ("x_in", "gate"))
+        x_in, gate = (b.project(name, x, (inner,), (hidden,), self.use_bias) for name in ("in_proj", "gate_proj"))
         law = Recurrent()
         x_in = convolved(b, "x", x_in, (inner,), self.conv_kernel, law, bias=self.use_conv_bias)
         y = self._scan(b, law, x_in, gate, inner)
         return b.project("out_proj", y, (hidden,), (inner,), self.use_bias)
 
     def _scan(self, b: Builder, law: Recurrent, x: str, gate: str, inner: Axis) -> str:
-        state = Axis("state", b.dim("state_size", self.state_size, "elements of the state for each channel"))
+        state = Axis("state", b.dim("state_size", self.state_size, "elements of the state for each channel or element of a head"))
         rank = Axis("dt_rank", b.dim("time_step_rank", self.time_step_rank, "rank of the time step's projection"))
         made = Axis("ssm", rank.size + 2 * state.size)
         own = (Axis("mamba_head", b.dim("n_mamba_heads", self.num_heads, "state-space heads")),) if self.num_heads > 1 else ()

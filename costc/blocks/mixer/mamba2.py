@@ -16,8 +16,7 @@ from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Axes, Block, Builder
 from costc.blocks.convolution import convolved
 from costc.blocks.scan import Scan, chunks
-from costc.ir.model import Norm
-from costc.ir.types import Axis
+from costc.ir.types import Axis, Kind
 
 
 class Mamba2(Block):
@@ -53,22 +52,27 @@ class Mamba2(Block):
         group = Axis("kv_head", b.dim("n_groups", self.n_groups, "groups of heads that share B and C"))
         member = Axis("group", b.dim("mamba_num_heads", self.num_heads, "heads of the state-space layer") / group.size)
         value = Axis("ssm_dim", b.dim("mamba_head_dim", self.head_dim, "elements of a state-space head"))
-        key = Axis("state", b.dim("state_size", self.state_size, "elements of the state for each element of a head"))
+        key = Axis("state", b.dim("state_size", self.state_size, "elements of the state for each channel or element of a head"))
         inner, heads = (group, member, value), (group, member)
-        gate = b.project("gate", x, inner, (hidden,), self.use_bias)
+        gate = b.project("gate_proj", x, inner, (hidden,), self.use_bias)
         axes = {"x": inner, "b": (group, key), "c": (group, key)}
-        made = {n: b.project(f"{n}_in", x, own, (hidden,), self.use_bias) for n, own in axes.items()}
-        dt = b.project("dt", x, heads, (hidden,), self.use_bias)
+        made = {n: b.project(f"{n}_proj", x, own, (hidden,), self.use_bias) for n, own in axes.items()}
+        dt = b.project("dt_proj", x, heads, (hidden,), self.use_bias)
         v, k, q = (convolved(b, n, y, axes[n], self.conv_kernel, law, bias=self.use_conv_bias) for n, y in made.items())
         decay = self._decay(b, dt, heads)
         parts = Scan(law, (group,), (member,), key, value, self.state_dtype).run(b, phase, q, k, v, decay)
         skip = b.weight("d", heads)
         y = b.map("scan_sum", (*parts, v, skip), (BATCH, SEQ, *inner), work=3)
-        y = b.map("gated", (y, gate), (BATCH, SEQ, *inner), work=5)
-        if self.gated_norm:
-            # where ranks are more than groups, each rank's sum of squares also travels: 4 bytes a token, left out
-            y = b.norm("gated_norm", y, *inner, style=Norm())
+        y = self._gated(b, y, gate, inner)
         return b.project("out_proj", y, (hidden,), inner, self.out_bias)
+
+    def _gated(self, b: Builder, y: str, gate: str, inner: Axes) -> str:
+        """The product with SiLU of the gate, and the norm within each group, whose sums ranks exchange where they share one."""
+        axes = (BATCH, SEQ, *inner)
+        if not self.gated_norm:
+            return b.map("gated", (y, gate), axes, work=5)
+        scale = b.weight("gated_norm_weight", inner, module="norm")
+        return b.op("gated_norm", Kind.REDUCE, (y, gate, scale), axes, axes, work=9, across=inner[1:])
 
     def _decay(self, b: Builder, dt: str, heads: Axes) -> tuple[str, ...]:
         """Time steps after their softplus, and sums of the logarithms of the decays."""

@@ -26,7 +26,7 @@ class ShortConv(Block):
         hidden = b.tensors[x].axes[-1]
         channel = Axis("ffn", hidden.size)
         inner = (BATCH, SEQ, channel)
-        before, after, x = (b.project(name, x, (channel,), (hidden,), self.conv_bias) for name in ("b", "c", "x_in"))
+        before, after, x = (b.project(name, x, (channel,), (hidden,), self.conv_bias) for name in ("b_proj", "c_proj", "x_proj"))
         y = b.map("gated_in", (before, x), inner)
         y = convolved(b, "x", y, (channel,), self.conv_L_cache, Recurrent(), bias=self.conv_bias, act=False)
         y = b.map("gated_out", (after, y), inner)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from costc.huggingface.config import Config
+from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
-from costc.huggingface.families.common import FULL, LAYERS, layer_types, rotations, stem, switch
+from costc.huggingface.families.common import FULL, layer_types, rotations, stem, switch
 from costc.huggingface.families.decoder import gqa
 from costc.huggingface.families.experts import ffn_of
 from costc.huggingface.row import Traits

@@ -8,7 +8,7 @@ from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
 from costc.huggingface.row import Switch, Traits
 
-HIDDEN = ("hidden_size", "n_embd", "d_model")
+HIDDEN = ("hidden_size", "n_embd", "d_model", "n_embed")
 HEADS = ("num_attention_heads", "n_head", "n_heads")
 LENGTH = ("max_position_embeddings", "n_positions", "max_seq_len", "max_sequence_length", "seq_length", "model_max_length")
 #: where a config does not say how long a context may be (ALiBi, state-space models); costs do not depend on it
@@ -34,6 +34,8 @@ def stem(c: Config, draft: Draft, traits: Traits) -> None:
     draft.stem |= traits.stem
     if switch(c, traits.head_bias):
         draft.stem["head_bias"] = True
+    if c.number("final_logit_softcapping", None):
+        draft.stem["logit_softcap"] = True
 
 
 def heads(c: Config) -> dict[str, Any]:
@@ -48,8 +50,9 @@ def heads(c: Config) -> dict[str, Any]:
     if count % found["num_key_value_heads"]:
         raise c.error("num_key_value_heads", f"{found['num_key_value_heads']} does not divide {count} num_attention_heads")
     if found["head_dim"] is None:
-        if hidden % count:
-            raise c.error("head_dim", f"is missing, and {count} num_attention_heads do not divide hidden_size {hidden}")
+        if hidden < count:
+            raise c.error("head_dim", f"is missing, and {count} num_attention_heads are more than hidden_size {hidden}")
+        # rounded down, as the architectures' classes do
         found["head_dim"] = hidden // count
     return found
 

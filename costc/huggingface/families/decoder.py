@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from costc.huggingface.config import Config
+from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
-from costc.huggingface.families.common import LAYERS, heads, rotations, stem, switch, windows
+from costc.huggingface.families.common import heads, rotations, stem, switch, windows
 from costc.huggingface.families.experts import ffn_of
 from costc.huggingface.row import Traits
+
+#: layers that predict further tokens
+DRAFTS = ("num_nextn_predict_layers", "num_mtp_layers", "num_mtp_modules")
 
 
 def decoder(c: Config, draft: Draft, traits: Traits) -> None:
@@ -21,15 +24,17 @@ def decoder(c: Config, draft: Draft, traits: Traits) -> None:
     attention, ffn = places(c, traits)
     seen = windows(c, traits, layers)
     rotated = rotations(c, traits, seen)
+    if any(kind != 1 for kind in c.items("attn_type_list", int, [])):
+        raise c.error("attn_type_list", "holds other kinds than 1 (softmax attention), which are not modelled here")
     names = [gqa(c, draft, traits, attention, *each) for each in zip(seen, rotated, strict=True)]
     feed_forward = ffn_of(c, draft, traits, layers, ffn)
     for i in range(layers):
         draft.layer(attention=names[i], ffn=feed_forward[i])
-    predicted = c.count("num_nextn_predict_layers", 0)
-    if predicted and traits.mtp:
-        draft.draft_layers(predicted, attention=names[-1], ffn=feed_forward[-1])
-    elif predicted:
-        draft.notes.append(f"{predicted} layer(s) that predict further tokens are left out.")
+    drafted, own = c.count(DRAFTS, 0), traits.mtp == "own"
+    if drafted and traits.mtp:
+        draft.draft_layers(drafted, attention=names[-1], ffn=feed_forward[-1], own_embedding=own, own_head=own)
+    elif drafted:
+        draft.notes.append(f"{drafted} layer(s) that predict further tokens are left out.")
 
 
 def places(c: Config, traits: Traits) -> tuple[str, str]:

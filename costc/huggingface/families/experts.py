@@ -9,11 +9,12 @@ from costc.huggingface.draft import Draft
 from costc.huggingface.families.common import layer_types, switch
 from costc.huggingface.row import Traits
 
-ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "ffn_act_fn")
+ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "ffn_act_fn", "activation")
 WIDTH = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "moe_top_k", "top_k_experts")
 EXPERT_WIDTH = ("moe_intermediate_size", "expert_ffn_hidden_size", "expert_intermediate_size")
+SHARED = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 #: learned numbers of an activation function: xIELU (arXiv 2411.13010)
 LEARNED = {"xielu": 2}
 
@@ -48,17 +49,15 @@ def moe(c: Config, draft: Draft, traits: Traits, **fields: Any) -> str:
     """Routed experts, with shared ones where the config has them."""
     width = alike(c, EXPERT_WIDTH, None) or c.size(WIDTH)
     c.size(WIDTH, None)
-    shared = c.count(("n_shared_experts", "num_shared_experts", "moe_num_shared_experts"), 0)
+    shared = c.count(SHARED, 0)
     return draft.block(
         "ffn",
         "moe",
         "moe",
         n_routed_experts=c.size(EXPERTS),
         num_experts_per_tok=alike(c, CHOSEN),
-        moe_intermediate_size=width,
-        n_shared_experts=shared or None,
         hidden_act=c.word(ACTIVATION, "silu"),
-        **{**RULES[traits.moe].fields(c), **fields},
+        **{"moe_intermediate_size": width, "n_shared_experts": shared or None, **RULES[traits.moe].fields(c), **fields},
     )
 
 
@@ -90,22 +89,47 @@ class Rule:
 class First(Rule):
     """DeepSeek's: the first `first_k_dense_replace` layers are dense; a score correction for balance (a buffer).
 
-    A list `mlp_layer_types` ('dense' or 'sparse'), or one in `moe_layer_freq`, counts before it.
+    A list `mlp_layer_types` ('dense' or 'sparse'), `is_moe_layer`, or one in `moe_layer_freq`, counts before it.
     """
 
     def sparse(self, c: Config, layers: int) -> list[bool]:
-        first = c.count("first_k_dense_replace", 0)
+        first = c.count(("first_k_dense_replace", "first_last_k_dense_replace"), 0)
         types = layer_types(c, layers, ("dense", "sparse"), "mlp_layer_types")
         if types is not None:
-            c.unused("moe_layer_freq")
+            c.unused("moe_layer_freq", "is_moe_layer")
             return [each == "sparse" for each in types]
-        if isinstance(c.raw("moe_layer_freq", 1)[1], list):
-            return [bool(each) for each in c.items("moe_layer_freq", int, length=layers)]
+        for name, kind in (("moe_layer_freq", int), ("is_moe_layer", bool)):
+            if isinstance(c.raw(name, None)[1], list):
+                return [bool(each) for each in c.items(name, kind, length=layers)]
         every = c.size("moe_layer_freq", 1)
         return [i >= first and i % every == 0 for i in range(layers)]
 
     def fields(self, c: Config) -> dict[str, Any]:
         return {"router_correction_bias": c.word("topk_method", "noaux_tc") == "noaux_tc" or None}
+
+
+class Latent(First):
+    """Kimi K3's: as DeepSeek's, with routed experts in a latent space."""
+
+    def fields(self, c: Config) -> dict[str, Any]:
+        size = c.size("routed_expert_hidden_size", None)
+        normed = c.flag("latent_moe_use_norm", False) and size is not None
+        return {**super().fields(c), "moe_latent_size": size, "moe_latent_norm": normed or None}
+
+
+class Sized(First):
+    """Ling's: as DeepSeek's, with a width of their own for shared experts."""
+
+    def fields(self, c: Config) -> dict[str, Any]:
+        width, count = c.size("moe_shared_expert_intermediate_size", None), c.count(SHARED, 0)
+        return {**super().fields(c), "shared_expert_intermediate_size": width * count or None if width else None}
+
+
+class Ling(Sized):
+    """Ling's without latent attention: as above, with a score correction where the config enables it."""
+
+    def fields(self, c: Config) -> dict[str, Any]:
+        return {**super().fields(c), "router_correction_bias": c.flag("moe_router_enable_expert_bias", False) or None}
 
 
 class Step(Rule):
@@ -125,6 +149,13 @@ class Biased(Rule):
 
     def fields(self, c: Config) -> dict[str, Any]:
         return {"mlp_bias": True, "router_bias": True}
+
+
+class Corrected(Rule):
+    """MiniMax-M2's: every layer is sparse; a score correction for balance (a buffer)."""
+
+    def fields(self, c: Config) -> dict[str, Any]:
+        return {"router_correction_bias": c.flag("use_routing_bias", True) or None}
 
 
 class Beside(Rule):
@@ -171,25 +202,44 @@ class Interleaved(Rule):
         return {"shared_expert_intermediate_size": c.size(WIDTH)}
 
 
+class Offset(Rule):
+    """Jamba's: every `expert_layer_period`-th layer from `expert_layer_offset` on, where there is more than one expert."""
+
+    def sparse(self, c: Config, layers: int) -> list[bool]:
+        period, offset = c.size("expert_layer_period"), c.count("expert_layer_offset")
+        several = c.size(EXPERTS) > 1
+        c.unused(*CHOSEN)
+        return [several and i % period == offset for i in range(layers)]
+
+
+class Late(Rule):
+    """LFM2's: all but the first `num_dense_layers`; a score correction for balance (a buffer)."""
+
+    def sparse(self, c: Config, layers: int) -> list[bool]:
+        first = c.count("num_dense_layers")
+        return [i >= first for i in range(layers)]
+
+    def fields(self, c: Config) -> dict[str, Any]:
+        return {"router_correction_bias": c.flag("use_expert_bias", True) or None}
+
+
 RULES = {
     "all": Rule(),
+    "corrected": Corrected(),
+    "ling": Ling(),
     "first": First(),
+    "latent": Latent(),
+    "sized": Sized(),
     "step": Step(),
     "biased": Biased(),
     "beside": Beside(),
     "mixed": Mixed(),
     "interval": Interval(),
     "interleaved": Interleaved(),
+    "offset": Offset(),
+    "late": Late(),
 }
 
 
 def _sparse_layers(c: Config, traits: Traits, layers: int) -> list[bool]:
-    if not traits.moe:
-        return [False] * layers
-    ruled = RULES[traits.moe].sparse(c, layers)
-    types = c.items("mlp_layer_types", str, None, length=layers)
-    if types is None:
-        return ruled
-    if {*types} - {"dense", "sparse"}:
-        raise c.refuse("mlp_layer_types", "'dense' and 'sparse'")
-    return [t == "sparse" for t in types]
+    return RULES[traits.moe].sparse(c, layers) if traits.moe else [False] * layers

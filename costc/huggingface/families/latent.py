@@ -6,8 +6,8 @@ from typing import Any
 
 from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
-from costc.huggingface.families.common import HEADS, layer_types, stem, switch
-from costc.huggingface.families.experts import ffn_of
+from costc.huggingface.families.common import HEADS, HIDDEN, layer_types, stem, switch
+from costc.huggingface.families.experts import dense, ffn_of, moe
 from costc.huggingface.row import Traits
 
 #: bytes of an element of the indexer's keys in DeepSeek's kernels, vLLM and SGLang: fp8 with an fp32 scale for each 128
@@ -27,7 +27,7 @@ def indexed(c: Config, draft: Draft, traits: Traits) -> None:
     """MLA over the tokens that an indexer chooses, in every layer or in groups of layers that share the choice."""
     stem(c, draft, traits)
     layers = c.size(LAYERS)
-    layer_types(c, layers, ("indexed_attention",))
+    layer_types(c, layers, ("indexed_attention", "deepseek_sparse_attention"))
     chosen = {
         OWN: {
             "index_n_heads": c.size("index_n_heads"),
@@ -41,6 +41,17 @@ def indexed(c: Config, draft: Draft, traits: Traits) -> None:
     types = index_types(c, layers)
     shared = mla(c, draft, traits, "mla_shared_index", index_topk=kept, **chosen[SHARED]) if SHARED in types else own
     _layers(c, draft, traits, [own if t == OWN else shared for t in types], own)
+
+
+def doubled(c: Config, draft: Draft, traits: Traits) -> None:
+    """LongCat-Flash's: attention and a dense FFN twice in every layer, and experts beside, which read what the first FFN reads."""
+    stem(c, draft, traits)
+    attention = mla(c, draft, traits)
+    first = dense(c, draft, traits)
+    beside = moe(c, draft, traits, zero_expert_num=c.count("zero_expert_num", 0) or None, norm="shared")
+    c.only("zero_expert_type", "identity")
+    for _ in range(c.size(LAYERS)):
+        draft.layer(attention=(attention, attention), ffn=(first, first, beside))
 
 
 def index_types(c: Config, layers: int) -> list[str]:
@@ -66,8 +77,9 @@ def _layers(c: Config, draft: Draft, traits: Traits, attention: list[str], last:
     ffn = ffn_of(c, draft, traits, len(attention))
     for one, each in zip(attention, ffn, strict=True):
         draft.layer(attention=one, ffn=each)
-    count = c.count("num_nextn_predict_layers", 0)
-    draft.draft_layers(count, attention=last, ffn=ffn[-1], own_embedding=True, own_head=True)
+    # GLM-5's checkpoints have no copies of embedding and head for the draft layer (GLM-5.2: 1506659919872 bytes), DeepSeek's do
+    count, own = c.count("num_nextn_predict_layers", 0), traits.mtp != "shared"
+    draft.draft_layers(count, attention=last, ffn=ffn[-1], own_embedding=own, own_head=own)
 
 
 def mla(c: Config, draft: Draft, traits: Traits, name: str = "mla", **fields: Any) -> str:
@@ -82,7 +94,7 @@ def mla(c: Config, draft: Draft, traits: Traits, name: str = "mla", **fields: An
         kv_lora_rank=c.size("kv_lora_rank"),
         qk_nope_head_dim=c.size("qk_nope_head_dim"),
         qk_rope_head_dim=c.size("qk_rope_head_dim"),
-        v_head_dim=c.size("v_head_dim"),
+        v_head_dim=c.size("v_head_dim", c.size(HIDDEN) // c.size(HEADS)),
         attention_bias=switch(c, "attention_bias") or None,
         **fields,
     )

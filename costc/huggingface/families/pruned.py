@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from costc.huggingface.config import Config
+from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
-from costc.huggingface.families.common import HEADS, HIDDEN, LAYERS, stem
+from costc.huggingface.families.common import HEADS, HIDDEN, stem
 from costc.huggingface.families.decoder import gqa
 from costc.huggingface.families.experts import dense
 from costc.huggingface.row import Traits
 
 #: FFN widths are rounded up to a multiple of this
 ROUNDED = 256
+WIDEST = 1000
 
 
 def pruned(c: Config, draft: Draft, traits: Traits) -> None:
@@ -43,12 +44,20 @@ def _attention(c: Config, draft: Draft, traits: Traits, part: Config) -> str | N
     part.unused("unshifted_sink", "use_prefill_window_in_sink_attention", "n_heads_in_group")
     if part.flag("no_op", False):
         return None
-    return gqa(c, draft, traits, "pre", num_key_value_heads=c.size(HEADS) // part.size("n_heads_in_group"))
+    heads, each = c.size(HEADS), part.size("n_heads_in_group")
+    if heads % each:
+        raise part.refuse("n_heads_in_group", f"a divisor of {heads} num_attention_heads")
+    return gqa(c, draft, traits, "pre", num_key_value_heads=heads // each)
 
 
 def _ffn(c: Config, draft: Draft, traits: Traits, part: Config) -> str | None:
     part.unused("ffn_mult", "intermediate_size")
     if part.flag("no_op", False):
         return None
-    width = part.size("intermediate_size", None) or int(2 * part.number("ffn_mult") * c.size(HIDDEN) / 3)
+    width = part.size("intermediate_size", None)
+    if width is None:
+        times = part.number("ffn_mult")
+        if not 0 < times < WIDEST:
+            raise part.refuse("ffn_mult", f"more than 0 and less than {WIDEST}")
+        width = int(2 * times * c.size(HIDDEN) / 3)
     return dense(c, draft, traits, size=-(-width // ROUNDED) * ROUNDED)

@@ -15,7 +15,8 @@ def pixtral(c: Config, around: Config, hidden: int) -> int:
     around.only("vision_feature_layer", -1)
     merged = width * around.size("spatial_merge_size", 2) ** 2 * width
     bias = 2 * hidden if around.flag("multimodal_projector_bias", False) else 0
-    return tower + width + merged + (width + hidden) * hidden + bias
+    total: int = tower + width + merged + (width + hidden) * hidden + bias
+    return total
 
 
 def shuffled(c: Config, around: Config, hidden: int) -> int:
@@ -32,7 +33,8 @@ def shuffled(c: Config, around: Config, hidden: int) -> int:
     layer = 4 * (width**2 + width) + 2 * width * inner + inner + width + 4 * width
     joined, out = c.size("projector_input_dim", 4096), c.size("projector_output_dim", 4096)
     tower = (pixels + 1 + positions + 4) * width + layers * layer
-    return tower + inner * joined + out**2 + c.size("vision_output_dim", 7680) * hidden
+    total: int = tower + inner * joined + out**2 + c.size("vision_output_dim", 7680) * hidden
+    return total
 
 
 def _irrelevant(c: Config) -> None:

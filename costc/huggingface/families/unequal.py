@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from costc.huggingface.config import Config
+from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
-from costc.huggingface.families.common import LAYERS, SLIDING, heads, layer_types, stem
+from costc.huggingface.families.common import SLIDING, heads, layer_types, stem
 from costc.huggingface.families.decoder import gqa
 from costc.huggingface.families.experts import ffn_of
 from costc.huggingface.row import Traits
@@ -29,6 +29,8 @@ def unequal(c: Config, draft: Draft, traits: Traits) -> None:
     full: dict[str, Any] = {**heads(c), "v_head_dim": c.size("v_head_dim", None)}
     near = {ours: c.size(theirs, full[ours]) for ours, theirs in LOCAL.items()}
     near["num_key_value_heads"] = c.size("swa_num_key_value_heads", 2 * full["num_key_value_heads"])
+    if near["num_attention_heads"] % near["num_key_value_heads"]:
+        raise c.refuse("swa_num_key_value_heads", f"a divisor of {near['num_attention_heads']} query heads")
     sinks = {True: c.flag("add_swa_attention_sink_bias", True), False: c.flag("add_full_attention_sink_bias", False)}
     ffn = ffn_of(c, draft, traits, layers)
     for i, is_local in enumerate(local):
@@ -41,4 +43,4 @@ def _local(c: Config, layers: int) -> list[bool]:
     types, flags = layer_types(c, layers), c.items("hybrid_layer_pattern", int, None, length=layers)
     if types is not None:
         return [t == SLIDING for t in types]
-    return [bool(f) for f in flags] if flags else [0 < i and (i + 1) % 6 != 0 for i in range(layers)]
+    return [bool(f) for f in flags] if flags else [i > 0 and (i + 1) % 6 != 0 for i in range(layers)]
