@@ -86,9 +86,7 @@ def _scheme_row(scheme: Quantization) -> dict[str, Any]:
 _row: dict[str, Any] = {"models": _model_row, "hardware": _hardware_row, "quantization": _scheme_row}
 
 
-def compare(
-    a: str, b: str, model: str | None = None, hardware: str | None = None, beside: str | Path | None = None
-) -> Diff:
+def compare(a: str, b: str, model: str | None = None, hardware: str | None = None, beside: str | Path | None = None) -> Diff:
     """Two models, two devices, or two plans ('tp=8,ep=8') of a model, side by side.
 
     Raises:

@@ -26,7 +26,6 @@ from costc.emit.evaluator import Evaluator
 from costc.emit.formulas import Formula, of_phase
 from costc.errors import CostcError, DegreeError, not_among
 from costc.fuse import fuse
-from costc.ir.model import Model
 from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
 from costc.ir.types import Graph, Role
 from costc.place.apply import apply

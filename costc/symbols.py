@@ -134,9 +134,8 @@ def _tex(name: str) -> str:
 # ---- rates: bound last
 def peak(module: str) -> sp.Symbol:
     """The rate at which a module's products are computed."""
-    return define(
-        f"peak_{key(module)}", rf"P_{{\mathrm{{{_tex(module)}}}}}", "FLOP/s", f"dense peak in the format that {module} computes in"
-    )
+    meaning = f"dense peak in the format that {module} computes in"
+    return define(f"peak_{key(module)}", rf"P_{{\mathrm{{{_tex(module)}}}}}", "FLOP/s", meaning)
 
 
 memory_bandwidth = define("memory_bandwidth", r"\beta_{\mathrm{m}}", "B/s", "memory bandwidth of a device")

@@ -51,7 +51,8 @@ def draft(model: Model, phase: str) -> Graph | None:
     frame, mtp = Frame(model, dimensions, hidden, vocab), model.mtp
     counts = {name: mtp.count * mtp.layer.count(name) for name in mtp.layer}
     layers = (_layer(frame, name, phase, count, sp.Integer(count)) for name, count in counts.items())
-    graph = Graph(f"{model.name}.mtp", phase, (join(frame, mtp), *layers, draft_head(frame, mtp)), tuple(dimensions.values.items()))
+    sections = (join(frame, mtp), *layers, draft_head(frame, mtp))
+    graph = Graph(f"{model.name}.mtp", phase, sections, tuple(dimensions.values.items()))
     keys = refinements(model.scheme.modules) if model.scheme else ()
     return verify(refined(graph, keys, within="mtp"))
 

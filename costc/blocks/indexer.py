@@ -50,7 +50,9 @@ def index(b: Builder, heads: int, size: int, law: Reach) -> Index:
 
 def index_cache(b: Builder, i: Index, key_byte: float | None) -> str:
     """The cache of the indexer's keys; `key_byte`: bytes of an element where it is not the KV cache's own."""
-    return b.cache("index_cache", (BATCH, i.context, i.element), element_byte=None if key_byte is None else sp.nsimplify(key_byte))
+    return b.cache(
+        "index_cache", (BATCH, i.context, i.element), element_byte=None if key_byte is None else sp.nsimplify(key_byte)
+    )
 
 
 def store_keys(b: Builder, i: Index, k: str, key_byte: float | None) -> str:

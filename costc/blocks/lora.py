@@ -63,10 +63,7 @@ def _beside(
     up = replace(like, name=f"{name}_lora_b", axes=(adapter, *stack, *out, rank), matrix=(weight.matrix[0], (rank.name,)))
     small = Tensor(f"{name}_lora_x", (*rows, rank), Role.ACTIVATION)
     result = Tensor(f"{name}_lora_y", (*rows, *out), Role.ACTIVATION)
-    first = Op(
-        f"{name}_lora_down", Kind.CONTRACT, (*rows, rank, *in_), (Read(x.name), Read(down.name, read)), (Read(small.name),), "adapter"
-    )
-    second = Op(
-        f"{name}_lora_up", Kind.CONTRACT, (*rows, *out, rank), (Read(small.name), Read(up.name, read)), (Read(result.name),), "adapter"
-    )
+    reads = (Read(x.name), Read(down.name, read)), (Read(small.name), Read(up.name, read))
+    first = Op(f"{name}_lora_down", Kind.CONTRACT, (*rows, rank, *in_), reads[0], (Read(small.name),), "adapter")
+    second = Op(f"{name}_lora_up", Kind.CONTRACT, (*rows, *out, rank), reads[1], (Read(result.name),), "adapter")
     return [down, up, small, result], [first, second], replace(op, reads=(*op.reads, Read(result.name)))

@@ -80,9 +80,7 @@ def looked_up(b: Builder, name: str, weight: str, vocab: Axis, *out: Axis) -> st
     """Rows of an embedding for the step's tokens."""
     tokens = "tokens" if "tokens" in b.tensors else b.input("tokens", (BATCH, SEQ))
     touched = Read(weight, S.batch * S.seq / vocab.size)
-    return b.op(
-        name, Kind.LOOKUP, (tokens, touched), (BATCH, SEQ, *out), (BATCH, SEQ, vocab, *out), module="head", work=0
-    )
+    return b.op(name, Kind.LOOKUP, (tokens, touched), (BATCH, SEQ, *out), (BATCH, SEQ, vocab, *out), module="head", work=0)
 
 
 def head(frame: Frame, *, own: bool = True) -> Section:

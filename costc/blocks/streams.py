@@ -24,7 +24,10 @@ def coefficients(b: Builder, streams: str, tokens: Axes, rows: sp.Expr, scales: 
     normed = b.op("stream_norm", Kind.REDUCE, (streams,), (*tokens, *over), (*tokens, *over), module=MODULE, work=3, on_chip=True)
     weight = b.weight("stream_proj_weight", (mix, *over), module=MODULE)
     found = b.contract("stream_proj", (normed, weight), (*tokens, mix), over, module=CORE, on_chip=True)
-    vectors = (b.weight("stream_base", (mix,), module=MODULE), b.weight("stream_scale", (Axis("part", sp.Integer(scales)),), module=MODULE))
+    vectors = (
+        b.weight("stream_base", (mix,), module=MODULE),
+        b.weight("stream_scale", (Axis("part", sp.Integer(scales)),), module=MODULE),
+    )
     return found, *vectors
 
 

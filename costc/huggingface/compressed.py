@@ -10,7 +10,7 @@ from typing import Any
 from costc.errors import not_among
 from costc.huggingface.config import Config, shown
 from costc.huggingface.lists import NAMES, Patterns
-from costc.huggingface.schemes import ASIDE, NO_G_IDX, Around, eight_bit_cache, unconverted
+from costc.huggingface.schemes import ASIDE, NO_G_IDX, Around, blocks, eight_bit_cache, unconverted
 from costc.huggingface.stored import LINEAR, Scheme, Stored
 
 FORMATS = (
@@ -101,7 +101,7 @@ def _scales(args: Config, kind: str, bits: int, strategy: str) -> tuple[tuple[in
     default = 2
     shape = args.raw("block_structure", None)[1]
     if strategy == "block":
-        rows = args.items("block_structure", int, length=2)
+        rows = blocks(args, "block_structure")
         block = (rows[0], rows[1])
     elif shape is not None:
         raise args.error("block_structure", f"is {shown(shape)}, with strategy {strategy}")

@@ -61,15 +61,22 @@ class Coverage:
                 for module, weight, made in of:
                     self.formats.setdefault(module, {})[f"{part}.{own}", weight] = made
 
-    def _block(self, layer: Any, part: str, name: str, at: At) -> Iterator[tuple[str, Weight, Stored | None]]:
-        """(module, weight, format) of a block's matrices; `at`: the layer, or what stands before the names inside it."""
+    def _block(
+        self, layer: Any, part: str, name: str, at: At, like: int | None = None
+    ) -> Iterator[tuple[str, Weight, Stored | None]]:
+        """(module, weight, format) of a block's matrices.
+
+        Args:
+            at: the layer, or what stands before the names inside it.
+            like: a layer; what lists leave out of that is left out here.
+        """
         alone = sum(p != "auxiliary" for p, _ in _blocks(layer)) == 1
         key = (part, name, alone)
         if key not in self._weights:
             self._weights[key] = tuple(names.weights(part, self.draft.blocks[part][name], alone))
         for module, weight, inside in self._weights[key]:
             spots = [(i, tuple(f"{front}{n}" for n in inside) if front else inside) for i, front in at]
-            yield module, weight, self.scheme.of(module, weight, spots)
+            yield module, weight, self.scheme.of(module, weight, spots, [(like, inside)] if like is not None else ())
 
     def _experts(self, layer: Any) -> Iterator[int]:
         for part, name in _blocks(layer):
@@ -107,7 +114,10 @@ class Coverage:
         fronts = (f"mtp.layers.{j}.", f"mtp.{j}.", f"mtp_layers.{j}.", "mtp.")
         layer = tuple((p, (n,) if isinstance(n, str) else tuple(n)) for p in PARTS if (n := mtp["layer"].get(p)))
         at = ((number, ""), *((None, front) for front in fronts))
-        found = {(m, w.name): made for part, name in _blocks(layer) for m, w, made in self._block(layer, part, name, at)}
+        # a list that says nothing of draft layers leaves out of them what it leaves out of the last layer
+        silent = not any(p.speaks_of_drafts(len(self.draft.layers)) for p in self.scheme.skipped)
+        like = len(self.draft.layers) - 1 if silent else None
+        found = {(m, w.name): made for part, name in _blocks(layer) for m, w, made in self._block(layer, part, name, at, like)}
 
         def own(module: str, weight: Weight, given: tuple[str, ...], like: tuple[str, ...] = ()) -> None:
             # what a list says of the model's own holds for a copy of it

@@ -117,5 +117,3 @@ def _joined(found: list[tuple[int, list[Layer]]]) -> list[tuple[int, list[Layer]
         else:
             result.append((repeat, pattern))
     return result
-
-

@@ -2,33 +2,33 @@
 
 _TOKENS = """
 bos_token_id eos_token_id pad_token_id sep_token_id cls_token_id mask_token_id unk_token_id decoder_start_token_id
-forced_bos_token_id forced_eos_token_id image_token_id image_token_index video_token_id video_token_index audio_token_id vision_start_token_id
-vision_end_token_id vision_token_id boi_token_id eoi_token_id boi_token_index eoi_token_index boa_token_id eoa_token_id
-eoa_token_index boa_token_index boa_token eoa_token_id bad_words_ids suppress_tokens begin_suppress_tokens tokenizer_class prefix
-image_start_token_id image_end_token_id video_start_token_id video_end_token_id im_start_token_id im_end_token_id
-eod_token_id media_placeholder_token_id image_placeholder ignore_index vision_soft_tokens_per_image mm_tokens_per_image
-""".split()
+forced_bos_token_id forced_eos_token_id image_token_id image_token_index video_token_id video_token_index audio_token_id
+vision_start_token_id vision_end_token_id vision_token_id boi_token_id eoi_token_id boi_token_index eoi_token_index
+boa_token_id eoa_token_id eoa_token_index boa_token_index boa_token bad_words_ids suppress_tokens begin_suppress_tokens
+tokenizer_class prefix image_start_token_id image_end_token_id video_start_token_id video_end_token_id im_start_token_id
+im_end_token_id eod_token_id media_placeholder_token_id image_placeholder ignore_index vision_soft_tokens_per_image
+mm_tokens_per_image
+""".split()  # noqa: SIM905 - a list of words
 
 _TRAINING = """
 initializer_range initializer_factor init_std attention_dropout hidden_dropout embd_pdrop attn_pdrop resid_pdrop embd_dropout
 embed_dropout attention_dropout_prob hidden_dropout_prob classifier_dropout ffn_dropout dropout activation_dropout layerdrop
-pretraining_tp router_aux_loss_coef output_router_logits aux_loss_alpha seq_aux router_jitter_noise router_z_loss_coef
-ep_size load_balancing_loss_coef rescale_prenorm_residual gradient_checkpointing summary_activation summary_first_dropout
+pretraining_tp router_aux_loss_coef output_router_logits aux_loss_alpha seq_aux router_jitter_noise router_z_loss_coef ep_size
+load_balancing_loss_coef rescale_prenorm_residual gradient_checkpointing summary_activation summary_first_dropout
 summary_proj_to_labels summary_type summary_use_proj time_step_limit time_step_min time_step_max time_step_floor
-mamba_dt_init_floor mamba_dt_max mamba_dt_min max_window_layers_ pruned_heads problem_type finetuning_task residual_dropout
-embedding_dropout resid_dropout emb_dropout expert_dropout router_bias_update_speed moe_router_bias_update_speed
-""".split()
+mamba_dt_init_floor mamba_dt_max mamba_dt_min pruned_heads problem_type finetuning_task residual_dropout embedding_dropout
+resid_dropout emb_dropout expert_dropout router_bias_update_speed moe_router_bias_update_speed
+""".split()  # noqa: SIM905 - a list of words
 
 _NUMERICS = """
 dtype torch_dtype rms_norm_eps layer_norm_eps layer_norm_epsilon norm_eps layernorm_epsilon norm_epsilon rope_theta
-rope_scaling rope_parameters rope_local_base_freq rope_interleave rotary_base rotary_emb_base rope_pct original_max_position_embeddings
-scoring_func norm_topk_prob routed_scaling_factor topk_method n_group topk_group num_expert_group
-attention_multiplier embedding_multiplier residual_multiplier logits_scaling logit_scale query_pre_attn_scalar
-use_cache router_dtype moe_router_dtype moe_router_enable_expert_bias_ attn_temperature_tuning floor_scale attn_scale
-fp32_residual residual_in_fp32 head_dtype rope_type rope_ratio mscale swiglu_limit swiglu_alpha
-apply_router_weight_on_input_ softmax_scale scale_attn_weights scale_attn_by_inverse_layer_idx reorder_and_upcast_attn
-attention_softmax_in_fp32 partial_rotary_factor default_theta
-""".split()
+rope_scaling rope_parameters rope_local_base_freq rope_interleave rotary_base rotary_emb_base rope_pct
+original_max_position_embeddings scoring_func norm_topk_prob routed_scaling_factor topk_method n_group topk_group
+num_expert_group attention_multiplier embedding_multiplier residual_multiplier logits_scaling logit_scale
+query_pre_attn_scalar use_cache router_dtype moe_router_dtype attn_temperature_tuning floor_scale attn_scale fp32_residual
+residual_in_fp32 head_dtype rope_type rope_ratio mscale swiglu_limit swiglu_alpha softmax_scale scale_attn_weights
+scale_attn_by_inverse_layer_idx reorder_and_upcast_attn attention_softmax_in_fp32 partial_rotary_factor default_theta
+""".split()  # noqa: SIM905 - a list of words
 
 _ADMINISTRATIVE = """
 architectures model_type auto_map transformers_version name_or_path _name_or_path id2label label2id num_labels return_dict
@@ -37,9 +37,9 @@ cross_attention_hidden_size add_cross_attention tie_encoder_decoder max_length m
 num_beam_groups diversity_penalty temperature top_k top_p typical_p repetition_penalty length_penalty no_repeat_ngram_size
 encoder_no_repeat_ngram_size num_return_sequences chunk_size_feed_forward output_scores return_dict_in_generate
 remove_invalid_values exponential_decay_length_penalty task_specific_params use_mamba_kernels use_cache_quantization
-attn_implementation _attn_implementation attn_config_ transformers.js_config unsloth_fixed unsloth_version for_llm_class
-generation_config hub_revision cache_implementation language_model_only processor_class
-""".split()
+attn_implementation _attn_implementation transformers.js_config unsloth_fixed unsloth_version for_llm_class generation_config
+hub_revision cache_implementation language_model_only processor_class
+""".split()  # noqa: SIM905 - a list of words
 
 #: a reader that needs one of these asks for it; otherwise it is passed over
-IRRELEVANT = frozenset(_TOKENS) | frozenset(_TRAINING) | frozenset(_NUMERICS) | frozenset(_ADMINISTRATIVE)
+IRRELEVANT = frozenset((*_TOKENS, *_TRAINING, *_NUMERICS, *_ADMINISTRATIVE))

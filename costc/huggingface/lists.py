@@ -35,6 +35,8 @@ PASSED = re.compile(
 DRAFTS = 8
 #: of wildcards in a regular expression: more take long to match
 REPEATS = 4
+#: entries that differ in more than the number of a layer or expert: published lists have some 20
+UNLIKE = 1000
 NONE: frozenset[str] = frozenset()
 
 
@@ -60,6 +62,9 @@ class Patterns:
         for entry in entries:
             self._add(entry)
         self._alike = {layer: frozenset(rests) for layer, rests in self.layers.items()}
+        unlike = self.general | self.digits | {rest for rests in self.layers.values() for rest in rests}
+        if len(unlike) > UNLIKE:
+            raise c.error(field, f"has {len(unlike)} entries that are unlike beside their layers; at most {UNLIKE} are read")
 
     def _add(self, entry: str) -> None:
         found = None if entry.startswith("re:") else LAYERED.fullmatch(entry)
@@ -142,6 +147,10 @@ class Patterns:
             except re.error as error:
                 raise self.c.error(self.field, f"holds {shown(text)}, which is no regular expression: {error}") from None
         return self._compiled[text]
+
+    def speaks_of_drafts(self, layers: int) -> bool:
+        """Whether an entry names a layer past the model's own, or speaks of 'mtp'."""
+        return any(n >= layers for n in self.layers) or any("mtp" in g for g in self.general)
 
     # ---- what is not understood
 

@@ -45,6 +45,7 @@ def over(c: Config, around: Around, beside: Config | None, scheme: Scheme) -> No
     if _agreed(files, ("quant_algo",)) != MIXED:
         raise c.refuse("quant_algo", f"{MIXED}, beside a quant_method of its own")
     mixed(files, around, scheme)
+    scheme.name = f"{scheme.name}-mixed-precision"
     _lists(files)
     scheme.notes.append("What quantized_layers does not name stays as the checkpoint was before.")
     scheme.kv_cache = cache(files)

@@ -79,6 +79,7 @@ GQA = (
     Weight("v_proj", f"v_proj wv {QKV}", "!shared_kv !k_equals_v"),
     Weight("o_proj", "o_proj wo out_proj dense c_proj"),
     OUTPUT_GATE,
+    *(Weight(f"index_{n}_proj", f"index_{n}_proj", "index_topk_blocks") for n in "qk"),
 )
 MLA = (
     Weight("q_a_proj", "q_a_proj wq_a", "q_lora_rank"),
@@ -144,9 +145,8 @@ MAMBA = (ANY, "mamba")
 ADAPTERS = _weights("q_down q_up k_down k_up v_down v_up", "{}", "adapter_rank")
 JOINED = tuple(f"{p}.{s}" for p in ("shared_transf", "shared_transformer") for s in ("self_attn", "feed_forward"))
 ALTUP = (
-    Weight("router", "modality_router", plain=False),
-    Weight("predict", "prediction_coefs", plain=False),
-    Weight("correct", "correction_coefs", plain=False),
+    Weight("predict", "prediction_coefs"),
+    Weight("correct", "correction_coefs"),
 )
 PER_LAYER = (
     Weight("per_layer_gate", "per_layer_input_gate", like="ffn"),
@@ -177,7 +177,10 @@ KINDS: dict[str, tuple[Group, ...]] = {
         Group("router", ("router", "router.proj"), (Weight("router", plain=False),)),
         Group("experts", ("experts", "moe", "moe.experts"), DENSE),
     ),
-    "altup": (Group("router", ("altup",), ALTUP),),
+    "altup": (
+        Group("router", ("altup",), (Weight("router", "modality_router", plain=False),)),
+        Group("mixer", ("altup",), ALTUP),
+    ),
     "laurel": (Group("mixer", ("laurel",), (Weight("laurel_down", "linear_left"), Weight("laurel_up", "linear_right"))),),
     "per_layer_input": (Group("embedding", ("",), PER_LAYER),),
     "block_residual": (),
@@ -194,13 +197,13 @@ EMBEDDING_NAMES = ("embed_tokens", "embeddings", "wte", "embed", "word_embedding
 ENDS: tuple[tuple[str, str, Weight, tuple[str, ...], str], ...] = (
     ("head", "head", HEAD, HEAD_NAMES, ""),
     ("embedding", "embedding", EMBEDDING, EMBEDDING_NAMES, ""),
-    ("embedding", "embedding", Weight("per_layer", plain=False), ("embed_tokens_per_layer",), "per_layer_size"),
+    ("layer_inputs", "embedding", Weight("per_layer", plain=False), ("embed_tokens_per_layer",), "per_layer_size"),
     ("embedding", "embedding", Weight("position", plain=False), ("wpe", "embed_positions"), "learned_positions"),
-    ("embedding", "embedding", LAYER_INPUTS, (LAYER_INPUTS.name,), "per_layer_size"),
+    ("layer_inputs", "embedding", LAYER_INPUTS, (LAYER_INPUTS.name,), "per_layer_size"),
     ("embedding", "embedding", Weight("embedding_in", like="ffn"), ("project_in",), "embedding_size"),
     ("head", "head", Weight("embedding_out", like="ffn"), ("project_out",), "embedding_size"),
     ("embedding", "embedding", Weight("widen", like="ffn"), ("altup_projections",), "altup_streams"),
-    ("narrow", "head", Weight("narrow", like="ffn"), ("altup_unembed_projections",), "altup_streams"),
+    ("narrow", "embedding", Weight("narrow", like="ffn"), ("altup_unembed_projections",), "altup_streams"),
 )
 #: joins a draft layer's two inputs; a scheme says apart whether it is converted
 JOIN = Weight("join_proj", like="join")

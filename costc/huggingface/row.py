@@ -45,7 +45,8 @@ class Traits:
         last_full: the last layer sees everything, whatever `layer_types` say.
         positions: '' (rotated, or as `rope` says), 'learned' (an embedding of positions), 'bias' (ALiBi, arXiv 2108.12409).
         mtp: `num_nextn_predict_layers` further layers, like the last one, predict tokens: 'shared' with the model's embedding
-            and head, 'own' with copies of these in the checkpoint; without it they are left out, with a note.
+            and head, 'declared' so too, but published checkpoints lack them, 'own' with copies of these in the checkpoint;
+            without it they are left out, with a note.
     """
 
     attention_bias: Switch = False

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from costc.huggingface.config import Config, shown
+from costc.huggingface.config import MISSING, Config, shown
 from costc.huggingface.lists import GLOBS, NAMES, PREFIXES, Patterns
 from costc.huggingface.stored import LINEAR, Scheme, Stored
 
@@ -52,7 +52,7 @@ def fp8(c: Config, around: Around) -> Scheme:
     c.only("fmt", "e4m3", "float8_e4m3fn")
     c.only("dequantize", False)
     c.only("modules_to_convert", [])
-    block = c.items("weight_block_size", int, None, 2)
+    block = blocks(c, "weight_block_size", None)
     static = c.word("activation_scheme", "dynamic", ("dynamic", "static")) == "static"
     scheme = Scheme("fp8", skipped=unconverted(c, ("modules_to_not_convert", "ignored_layers")))
     rounded = c.word("scale_fmt", "float", ("float", "ue8m0")) == "ue8m0"
@@ -72,6 +72,14 @@ def fp8(c: Config, around: Around) -> Scheme:
         scheme.default["experts"] = Stored("mxfp4", "fp8", (1, 32), 1)
         scheme.notes.append("expert_dtype fp4: in groups of 32 with an 8-bit exponent; products at the fp8 rate are assumed.")
     return scheme
+
+
+def blocks(c: Config, field: str, default: Any = MISSING) -> Any:
+    """Rows and columns that share a scale."""
+    found = c.items(field, int, default, 2)
+    if found is not default and min(found) < 1:
+        raise c.refuse(field, "whole numbers of at least 1")
+    return found
 
 
 def mxfp4(c: Config, around: Around) -> Scheme:

@@ -66,13 +66,13 @@ class Scheme:
     kv_cache: str | None = None
     notes: list[str] = field(default_factory=list)
 
-    def of(self, module: str, weight: Weight, spots: Sequence[Spot]) -> Stored | None:
-        """How a weight is stored; None: not converted."""
+    def of(self, module: str, weight: Weight, spots: Sequence[Spot], like: Sequence[Spot] = ()) -> Stored | None:
+        """How a weight is stored; None: not converted. `like`: another weight's spots; where that is skipped, this is."""
 
         def covered(patterns: Patterns, exact: bool = False) -> bool:
             return any(patterns.hits(layer, names, exact) for layer, names in spots)
 
-        if any(covered(p) for p in self.skipped):
+        if any(covered(p) or any(p.hits(*spot) for spot in like) for p in self.skipped):
             return None
         for patterns, stored in self.named:
             if covered(patterns, exact=not weight.plain):

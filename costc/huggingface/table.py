@@ -55,7 +55,7 @@ TABLE: dict[str, Row | Wrapper] = {
     # ---- Llama's form
     "llama": Row(decoder, BIASED),
     "mistral": Row(decoder, Traits(window="all")),
-    "mixtral": Row(decoder, Traits(window="all", moe="all")),
+    "mixtral": Row(decoder, Traits(window="all", moe="all"), {"num_key_value_heads": 8, "num_experts_per_tok": 2}),
     "qwen2": Row(decoder, Traits(attention_bias=True, window="flagged")),
     "qwen3": Row(
         decoder,

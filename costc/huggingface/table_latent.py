@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from costc.huggingface.families.blocks import blocks
 from costc.huggingface.families.compressed import compressed
 from costc.huggingface.families.latent import doubled, indexed, latent
@@ -37,9 +35,9 @@ BLOCKS = Row(
     },
 )
 SEEN = (
-    "image_grid_pinpoints image_seq_length multimodal_projector_bias num_reward_heads process_image_mode projector_hidden_act "
-    "vision_feature_layer vision_feature_select_strategy"
-).split()
+    *("image_grid_pinpoints", "image_seq_length", "multimodal_projector_bias", "num_reward_heads", "process_image_mode"),
+    *("projector_hidden_act", "vision_feature_layer", "vision_feature_select_strategy"),
+)
 
 LATENT: dict[str, Row | Wrapper] = {
     "deepseek_v2": Row(
@@ -55,7 +53,9 @@ LATENT: dict[str, Row | Wrapper] = {
     ),
     "kimi_k2": Row(latent, Traits(moe="first"), SHORT_SHAPES),
     "kimi_k25": Wrapper(
-        kind="deepseek_v3", towers={"vision_config": moonvit}, ignored=("use_unified_vision_chunk", "video_placeholder", *PROJECTED)
+        kind="deepseek_v3",
+        towers={"vision_config": moonvit},
+        ignored=("use_unified_vision_chunk", "video_placeholder", *PROJECTED),
     ),
     "glm4_moe_lite": Row(
         latent,

@@ -126,10 +126,10 @@ MORE: dict[str, Row | Wrapper] = {
     ),
     "minimax_m2": Row(
         decoder,
-        Traits(qk_norm="all", qk_norm_if="use_qk_norm", moe="corrected"),
+        Traits(qk_norm="all", qk_norm_if="use_qk_norm", moe="corrected", mtp="declared"),
         {"use_qk_norm": True, "head_dim": 128, "num_key_value_heads": 8},
-        ignored=("rotary_dim", "use_routing_bias", "use_mtp", "mtp_transformer_layers"),
-        fixed={"qk_norm_type": ("per_layer",), "shared_intermediate_size": (0,)},
+        ignored=("rotary_dim",),
+        fixed={"qk_norm_type": ("per_layer",), "shared_intermediate_size": (0,), "mtp_transformer_layers": (1,)},
     ),
     # ---- Qwen-VL
     "qwen2_vl_text": Row(decoder, Traits(attention_bias=True, window="flagged"), QWEN_VL),

@@ -19,6 +19,7 @@ from costc.place.mesh import STRATEGIES
 
 #: formulas that are compared term by term
 FORMULAS = ("prefill.flop", "decode.flop", "decode.weight_byte", "decode.kv_byte", "decode.activation_byte")
+SIZES = ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings", "tie_word_embeddings", "quantization")
 LINKS = ("decode.scale_up_byte", "decode.scale_out_byte", "decode.launches")
 #: the context at which counts that grow with it are shown as numbers
 AT_CONTEXT = 4096
@@ -65,17 +66,12 @@ def models(a: CostModel, b: CostModel) -> Diff:
     fields = [Row(k, left.get(k), right.get(k)) for k in dict.fromkeys([*left, *right])]
     whole = {s.degree: sp.Integer(1) for s in STRATEGIES.values()}
     terms = {name: _terms(*(_formula(m, name).subs(whole) for m in (a, b))) for name in FORMULAS}
-    return Diff(
-        a.model.name, b.model.name, _unlike(fields), _unlike(_counts(a, b)), {k: v for k, v in terms.items() if v}
-    )
+    return Diff(a.model.name, b.model.name, _unlike(fields), _unlike(_counts(a, b)), {k: v for k, v in terms.items() if v})
 
 
 def _fields(model: Model, common: set[str]) -> dict[str, Any]:
     """The fields of a model, by dotted name; of its blocks those that the other model has too field by field."""
-    found: dict[str, Any] = {
-        name: getattr(model, name)
-        for name in ("hidden_size", "vocab_size", "num_hidden_layers", "max_position_embeddings", "tie_word_embeddings", "quantization")
-    }
+    found: dict[str, Any] = {name: getattr(model, name) for name in SIZES}
     found |= {f"norm.{k}": v for k, v in vars(model.norm).items()} | {f"stem.{k}": v for k, v in vars(model.stem).items()}
     for name, block in model.blocks.items():
         found[f"{name}.layers"] = model.occurrences(name)
@@ -131,11 +127,13 @@ def devices(a: Hardware, b: Hardware) -> Diff:
         Row(k, left[k].value if k in left else None, right[k].value if k in right else None, (left.get(k) or right[k]).unit)
         for k in dict.fromkeys([*left, *right])
     ]
-    balance = [
-        Row(f"balance.{d}", *(h.peak[d].value / h.memory_bandwidth.value if d in h.peak else None for h in (a, b)), "FLOP/B")
-        for d in dict.fromkeys([*a.peak, *b.peak])
-    ]
+    balance = [Row(f"balance.{d}", _balance(a, d), _balance(b, d), "FLOP/B") for d in dict.fromkeys([*a.peak, *b.peak])]
     return Diff(a.name, b.name, _unlike(fields), _unlike(balance))
+
+
+def _balance(device: Hardware, name: str) -> float | None:
+    """FLOPs in a format for each byte of memory traffic, at the peaks of both."""
+    return device.peak[name].value / device.memory_bandwidth.value if name in device.peak else None
 
 
 # ---- plans

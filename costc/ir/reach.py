@@ -66,9 +66,7 @@ class Reach:
 
     def _symbol(self, word: str, tex: str, meaning: str) -> sp.Symbol:
         tail = "" if type(self) is Reach else f", within {self.name}"
-        return S.define(
-            f"{word}_{self.name}", rf"{tex}_{{\mathrm{{{S._tex(self.name)}}}}}", "1", meaning + tail, integer=True
-        )
+        return S.define(f"{word}_{self.name}", rf"{tex}_{{\mathrm{{{S._tex(self.name)}}}}}", "1", meaning + tail, integer=True)
 
     def bind(self: R, bindings: Mapping[sp.Symbol, sp.Expr]) -> R:
         """The law with the model's dimensions put in; it keeps its name."""
@@ -226,9 +224,7 @@ class TopK(Reach):
         near = Max(0, Min(whole, self.k) - grown - crossing)
         return (
             Segment(grown, piece, _triangle(piece), piece**2, piece, piece),
-            Segment(
-                crossing, piece, self.pairs_of(piece, grown * piece), ZERO, self.context_of(piece, grown * piece), ZERO
-            ),
+            Segment(crossing, piece, self.pairs_of(piece, grown * piece), ZERO, self.context_of(piece, grown * piece), ZERO),
             Segment(near, piece, piece * self.k, ZERO, at + piece, piece),
             Segment(whole - grown - crossing - near, piece, piece * self.k, ZERO, piece * self.k, ZERO),
             last,
@@ -247,8 +243,8 @@ class Recurrent(Reach):
     chunk: sp.Expr = ONE
 
     def _symbol(self, word: str, tex: str, meaning: str) -> sp.Symbol:
-        meaning = {"pairs": "token pairs of a sequence inside chunks", "context": "states of a sequence that the step touches"}[word]
-        return super()._symbol(word, tex, meaning)
+        meanings = {"pairs": "token pairs of a sequence inside chunks", "context": "states of a sequence that the step touches"}
+        return super()._symbol(word, tex, meanings[word])
 
     def pairs_of(self, seq: sp.Expr, past: sp.Expr) -> sp.Expr:
         whole = sp.floor(seq / self.chunk)

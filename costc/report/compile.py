@@ -164,7 +164,7 @@ def _state(path: Path) -> str:
     folders = ((package, "*.py"), (package, "*.j2"), (shipped(), "*.yaml"), (path.parent, "*.yaml"), (path.parent, "*.json"))
     digest = hashlib.sha256(path.name.encode())
     for folder, pattern in folders:
-        for file in sorted(folder.rglob(pattern)):
+        for file in sorted(f for f in folder.rglob(pattern) if f.name != CACHE):
             digest.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return digest.hexdigest()
 

@@ -21,7 +21,7 @@ Core = Callable[[Any, int, int, int], int]
 
 @dataclass(frozen=True)
 class FlopSwitch:
-    """A way in which a reference counts unlike costc. `applied(flops by operator, model, batch, seq, past)` -> the reference's."""
+    """A way in which a reference counts unlike costc: `applied(flops by operator, model, batch, seq, past)` are its own."""
 
     name: str
     applied: Callable[[Flops, Model, int, int, int], Flops]
@@ -46,7 +46,7 @@ def of_kind(model: Model, *kinds: str) -> Iterator[tuple[str, Any, int]]:
 
 
 def _gated_delta(b: Any, batch: int, seq: int, past: int) -> int:
-    """torch_chunk_gated_delta_rule: chunks of 64, padded; triangular solves are not counted; a single cached token is elementwise."""
+    """torch_chunk_gated_delta_rule: chunks of 64, padded; triangular solves are not counted; a cached token is elementwise."""
     if past and seq == 1:
         return 0
     c, dk, dv, n = 64, b.linear_key_head_dim, b.linear_value_head_dim, math.ceil(seq / 64)
@@ -91,7 +91,9 @@ def _scan(flops: Flops, model: Model, batch: int, seq: int, past: int) -> Flops:
     return found
 
 
-SCAN = FlopSwitch("the scan is the reference's own: padded, whole or elementwise instead of triangular chunks and products", _scan)
+SCAN = FlopSwitch(
+    "the scan is the reference's own: padded, whole or elementwise instead of triangular chunks and products", _scan
+)
 
 
 # ---- experts, indexers, shared layers
@@ -118,7 +120,9 @@ def _local_cache(flops: Flops, model: Model, batch: int, seq: int, past: int) ->
     return found
 
 
-LOCAL_CACHE = FlopSwitch("chunked layers keep a sliding cache of chunk - 1 tokens and mask those of the earlier chunk", _local_cache)
+LOCAL_CACHE = FlopSwitch(
+    "chunked layers keep a sliding cache of chunk - 1 tokens and mask those of the earlier chunk", _local_cache
+)
 
 
 def _index_sum(flops: Flops, model: Model, batch: int, seq: int, past: int) -> Flops:
@@ -137,14 +141,16 @@ def _merged_everywhere(flops: Flops, model: Model, batch: int, seq: int, past: i
     return {**flops, "head.other_tokens": 2 * batch * (seq - 1) * streams**2 * model.hidden_size}
 
 
-MERGED = FlopSwitch("the residual streams of all tokens are merged before the head: 2 b (s - 1) hc_mult^2 hidden", _merged_everywhere)
+MERGED = FlopSwitch(
+    "the residual streams of all tokens are merged before the head: 2 b (s - 1) hc_mult^2 hidden", _merged_everywhere
+)
 
 
 def _last_token(flops: Flops, model: Model, batch: int, seq: int, past: int) -> Flops:
     """What stands in layers that share another's cache runs on the last token alone."""
     if seq == 1:
         return flops
-    return ours.shared_layers_on_one_token(flops, model, batch, seq, past)
+    return ours.on_one_token(flops, model, batch, seq, past)
 
 
 LAST_TOKEN = FlopSwitch("layers that share another layer's KV cache compute only the last token of a step", _last_token)
@@ -192,6 +198,7 @@ def _every_head(model: Model, batch: int, tokens: int) -> int:
 
 EVERY_HEAD = Kept("keys and values are kept for every query head, not for every KV head", _every_head)
 
+
 def _index_keys(model: Model, batch: int, tokens: int) -> int:
     found = 0.0
     for _, b, layers in of_kind(model, "mla", "compressed"):
@@ -227,6 +234,7 @@ def _entries(model: Model, batch: int, tokens: int) -> int:
 
 
 ENTRIES = Kept("the window beside compressed entries keeps window - 1 tokens", _entries)
+
 
 def _twice(model: Model, batch: int, tokens: int) -> int:
     blocks = ((b, n) for _, b, n in of_kind(model, "compressed") if not b.compress_rate)

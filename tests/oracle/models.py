@@ -56,7 +56,8 @@ def build(config: Config, device: str = "meta", dtype: torch.dtype = torch.float
     chosen = classes[type(made)]
     cls = chosen[0] if isinstance(chosen, tuple) else chosen
     try:
-        with torch.device(device):
+        with torch.device(device), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tensors without elements: of zero shared experts
             model = cls._from_config(made, dtype=dtype, attn_implementation="eager", experts_implementation="eager")
             return model.eval().requires_grad_(False)
     except Exception as error:

@@ -100,19 +100,18 @@ def core_operators(model: Model, section: str) -> frozenset[str]:
     return _operators(id(model), section)
 
 
-def shared_layers_on_one_token(flops_all: dict[str, int], model: Model, batch: int, seq: int, past: int) -> dict[str, int]:
-    """FLOPs where the layers from the first one that shares another's cache on compute the last token of the step alone."""
+def on_one_token(flops_all: dict[str, int], model: Model, batch: int, seq: int, past: int) -> dict[str, int]:
+    """FLOPs where layers that share another's cache compute the last token of the step alone, against the same keys."""
     layers = [layer for run in model.runs for _ in range(run.repeat) for layer in run.pattern]
-    first = next(i for i, layer in enumerate(layers) if any(getattr(model.blocks[n], "shared_kv", False) for n in layer))
-    one = flops(model, "decode", batch, 1, past + seq - 1)
-    found: Counter[str] = Counter({k: v for k, v in flops_all.items() if k.split(".")[0] in ("embedding", "head")})
-    for place, layer in enumerate(layers):
-        each = flops_all if place < first else one
-        for key, value in each.items():
-            section = ".".join(key.split(".")[:2])
-            if section in layer:
-                found[key] += value // model.occurrences(section) * layer.count(section)
-    return dict(found)
+    sharing = [layer for layer in layers if any(getattr(model.blocks[name], "shared_kv", False) for name in layer)]
+    found = dict(flops_all)
+    for key, value in flops_all.items():
+        section = next((name for name in model.blocks if key.startswith(f"{name}.")), None)
+        if section:
+            times = sum(layer.count(section) for layer in sharing)
+            one = value // model.occurrences(section)
+            found[key] = value - times * (one - one // seq)
+    return found
 
 
 def kept(model: Model, tokens: int, local_less: int = 0, whole_kernel: bool = False, wide_state: bool = False) -> int:

@@ -16,7 +16,7 @@ GROUPS = (
 
 # Tried in order, on a parameter's name. What no term of the field covers is put where costc has it:
 # - gemma3n, gemma4: inputs per layer (per_layer_*) and the widening to several streams (altup_*projections) with the embedding;
-# - gemma3n's AltUp, which is made of small routers, with the router; its LAuReL and deepseek_v4's hyper-connections (attn_hc, ffn_hc, hc_head) with
+# - gemma3n's AltUp (but for its router) and LAuReL, deepseek_v4's hyper-connections (attn_hc, ffn_hc, hc_head) with
 #   the mixers;
 # - zamba, zamba2: the linear that maps a shared block's output into each layer with its FFN;
 # - nemotron_h: the projections of all tokens into and out of the experts' latent width (fc1_latent, fc2_latent) with the experts.
@@ -24,8 +24,8 @@ BY_NAME = (
     ("vision", r"vision|visual|audio|projector|embed_vision|patch_embed"),
     ("mtp", r"(^|\.)mtp"),
     ("embedding", r"per_layer_(input_gate|model_projection|projection)\.|altup_(unembed_)?projections"),
-    ("router", r"\.altup\."),
-    ("mixer", r"laurel\.linear|_hc\.|hc_head\."),
+    ("router", r"modality_router"),
+    ("mixer", r"altup|laurel\.linear|_hc\.|hc_head\."),
     ("ffn", r"layers\.\d+\.linear\."),
     ("experts", r"_latent_proj\."),
     ("embedding", r"embed_tokens|embed_in\.|embed_positions|word_embeddings\.|\.wte\.|\.wpe\.|\.embeddings\.weight"),

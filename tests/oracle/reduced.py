@@ -155,7 +155,8 @@ SPECIAL: dict[str, Overrides] = {
     "internlm3": {},
     "dots1": {"sliding_window": None},
     "minicpm3": LATENT,
-    "longcat_flash": LATENT | {"num_layers": 2, "ffn_hidden_size": 96, "expert_ffn_hidden_size": 24, "zero_expert_num": 4,
+    # how many tokens go to experts that compute nothing depends on random weights: none here
+    "longcat_flash": LATENT | {"num_layers": 2, "ffn_hidden_size": 96, "expert_ffn_hidden_size": 24, "zero_expert_num": 0,
                                "moe_topk": 3, "head_dim": 8},
 }  # fmt: skip
 
@@ -202,14 +203,19 @@ def reduced_names() -> list[str]:
 
 def reduced(model_type: str) -> Config:
     """A config.json of two to four tiny layers in which each kind of layer occurs."""
+    inside, overrides = overrides_of(model_type)
     if model_type not in INSIDE:
-        name = model_type.partition("+")[0]
-        return complete(name, _small(name, SMALL) | SPECIAL[model_type])
-    inside, overrides = INSIDE[model_type]
-    config = complete(model_type, {"text_config": {"model_type": inside} | _small(inside, SMALL) | overrides})
+        return complete(inside, overrides)
+    config = complete(model_type, {"text_config": {"model_type": inside} | overrides})
     if config.get("vision_config"):
         config["vision_config"] |= {k: v for k, v in TINY_VISION.items() if k in config["vision_config"]}
     return config
+
+
+def overrides_of(model_type: str) -> tuple[str, Overrides]:
+    """The model_type of the text model, and the fields in which it is not as its class has it."""
+    inside, overrides = INSIDE.get(model_type) or (model_type.partition("+")[0], SPECIAL[model_type])
+    return inside, _small(inside, SMALL) | overrides
 
 
 def _small(model_type: str, sizes: Overrides) -> Overrides:

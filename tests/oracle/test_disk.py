@@ -11,7 +11,7 @@ import importlib.util
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ def scalars(matrices: int) -> int:
     return 8 * matrices
 
 
-def columns(c: Json, layers: int = 1) -> int:
+def columns(c: Json) -> int:
     """g_idx: 4 bytes a column of each matrix of a dense layer."""
     hidden, inner, out = c["hidden_size"], c["intermediate_size"], c["num_attention_heads"] * c["head_dim"]
     return int(4 * c["num_hidden_layers"] * (5 * hidden + out + inner))
@@ -201,7 +201,10 @@ HUB = "https://huggingface.co"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`config`: the file that describes it; `source`: of `published`, bytes of all tensors."""
+    """`config`: the file that describes it; `source`: of `published`, bytes of all tensors.
+
+    `drafts`: whether the files hold the layers that draft tokens.
+    """
 
     name: str
     config: str
@@ -210,6 +213,7 @@ class Checkpoint:
     difference: Difference = none
     quantization: Json | None = None
     beside: Json | None = None
+    drafts: bool = True
 
 
 NVFP4_BESIDE: Json = {
@@ -232,11 +236,13 @@ CHECKPOINTS = (
     Checkpoint("DeepSeek-R1", "deepseek-ai/DeepSeek-R1", 688574839360, f"{HUB}/deepseek-ai/DeepSeek-R1, as V3", corrections),
     Checkpoint("Qwen3-32B-FP8", "Qwen/Qwen3-32B-FP8", 34322434048, f"{HUB}/Qwen/Qwen3-32B-FP8, counts by format of the hub"),
     Checkpoint(
-        "Kimi-K2-Instruct", "moonshotai/Kimi-K2-Instruct", 1029173256720, f"{HUB}/moonshotai/Kimi-K2-Instruct, header sums", kimi_k2
+        "Kimi-K2-Instruct", "moonshotai/Kimi-K2-Instruct", 1029173256720, f"{HUB}/moonshotai/Kimi-K2-Instruct, header sums",
+        kimi_k2,
     ),
     Checkpoint("Kimi-K2.5", "moonshotai/Kimi-K2.5", 595148192736, f"{HUB}/moonshotai/Kimi-K2.5, header sums", corrections),
     Checkpoint(
-        "Kimi-K2-Thinking", "moonshotai/Kimi-K2.5", 594205920512, f"{HUB}/moonshotai/Kimi-K2-Thinking, header sums", kimi_k2_thinking
+        "Kimi-K2-Thinking", "moonshotai/Kimi-K2.5", 594205920512, f"{HUB}/moonshotai/Kimi-K2-Thinking, header sums",
+        kimi_k2_thinking,
     ),
     Checkpoint("Kimi-K3", "moonshotai/Kimi-K3", 1560860324864, f"{HUB}/moonshotai/Kimi-K3, header sums", kimi_k3),
     Checkpoint("gpt-oss-20b", "openai/gpt-oss-20b", 13761264768, f"{HUB}/openai/gpt-oss-20b, index total_size"),
@@ -247,14 +253,15 @@ CHECKPOINTS = (
     Checkpoint("GLM-5-NVFP4", "nvidia/GLM-5-NVFP4", 460816669184, f"{HUB}/nvidia/GLM-5-NVFP4, counts by format", glm_5_nvfp4),
     Checkpoint(
         "MiniMax-M2.5-NVFP4", "nvidia/MiniMax-M2.5-NVFP4", 139862328320,
-        f"{HUB}/nvidia/MiniMax-M2.5-NVFP4, counts by format", minimax_m2_nvfp4,
+        f"{HUB}/nvidia/MiniMax-M2.5-NVFP4, counts by format", minimax_m2_nvfp4, drafts=False,
     ),
     Checkpoint(
         "Nemotron-3-Nano-NVFP4", "nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-NVFP4", 19339733888,
         f"{HUB}/nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B-NVFP4, counts by format", nemotron_nano_nvfp4,
     ),
     Checkpoint(
-        "Gemma-4-31B-IT-NVFP4", "nvidia/Gemma-4-31B-IT-NVFP4", 32633255032, f"{HUB}/nvidia/Gemma-4-31B-IT-NVFP4, header sums", gemma_4
+        "Gemma-4-31B-IT-NVFP4", "nvidia/Gemma-4-31B-IT-NVFP4", 32633255032, f"{HUB}/nvidia/Gemma-4-31B-IT-NVFP4, header sums",
+        gemma_4,
     ),
     Checkpoint(
         "Gemma-4-26B-A4B-NVFP4", "nvidia/Gemma-4-26B-A4B-NVFP4", 18782268572,
@@ -291,6 +298,7 @@ CHECKPOINTS = (
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS, ids=lambda c: c.name)
 def test_bytes_on_disk(checkpoint: Checkpoint) -> None:
     config, model = imported(checkpoint.config, checkpoint.quantization, checkpoint.beside)
+    model = model if checkpoint.drafts else replace(model, mtp=None)
     sizes = {"head_dim": config["hidden_size"] // config["num_attention_heads"]} if "num_attention_heads" in config else {}
     assert on_disk(model) + checkpoint.difference({**sizes, **config}) == checkpoint.published, checkpoint.source
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 from costc.errors import CostcError
+from costc.huggingface.importer import spec_of
 from costc.ir.model import Model
 from tests.oracle import ours
+from tests.oracle.configs import installed
 from tests.oracle.explained import CACHES, FLOPS
 from tests.oracle.reference import CACHED, STEPS, NoOracle, cache_byte, cases, flops, parameters, reduced
+from tests.oracle.test_disk import CHECKPOINTS, none, read
 
 #: groups of the reference that are no part of the text model
 BESIDE = ("vision", "mtp")
@@ -47,8 +51,7 @@ def _as_reference(model: Model) -> Model:
     """Latent attention expanded in both phases, as transformers computes it."""
     forms = {"prefill_form": "expanded", "decode_form": "expanded"}
     blocks = {
-        name: block.model_copy(update=forms) if hasattr(block, "decode_form") else block
-        for name, block in model.blocks.items()
+        name: block.model_copy(update=forms) if hasattr(block, "decode_form") else block for name, block in model.blocks.items()
     }
     return replace(model, blocks=blocks)
 
@@ -111,3 +114,30 @@ def of_cache(name: str) -> Verdict:
     if wrong:
         return Verdict("differs", "; ".join(wrong))
     return Verdict("explained", "; ".join(e.name for e in explanations)) if explanations else Verdict("exact")
+
+
+@cache
+def quantized() -> dict[str, tuple[dict[str, Any], dict[str, Any] | None]]:
+    """The config, and what lies beside it, of the installed files that say a quantization."""
+    found = {}
+    for case in installed():
+        beside = read(f"{case.name}_hf_quant_config")
+        places = (case.config, case.config.get("text_config") or {})
+        if beside or any("quantization_config" in place for place in places):
+            found[case.name] = (case.config, beside)
+    return found
+
+
+@cache
+def of_quantization(name: str) -> Verdict:
+    """How a checkpoint's quantization is read, and whether its stored bytes are those published."""
+    config, beside = quantized()[name]
+    try:
+        found = spec_of(config, name, beside=beside)
+    except CostcError as error:
+        return Verdict("refused", str(error))
+    scheme = found["quantization"]
+    published = [c for c in CHECKPOINTS if c.config == name and not c.quantization and not c.beside]
+    if published:
+        return Verdict("exact" if published[0].difference is none else "explained", published[0].source)
+    return Verdict("read", scheme.get("note", "") if isinstance(scheme, dict) else "")

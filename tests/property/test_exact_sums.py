@@ -6,7 +6,7 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from costc.ir.reach import Reach, Window, Segment
+from costc.ir.reach import Reach, Segment, Window
 from costc.latency.positions import sum_of_max
 from costc.program import Steps, Turn
 

@@ -74,7 +74,7 @@ def test_scopes_add_up_to_their_phase(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_symbol_of_a_formula_is_defined(name: str) -> None:
-    totals = [f for f in model(name).formulas() if f.count(".") == 1]
+    totals = [f for f in model(name).formulas() if f.count(".") == 1 and not f.startswith("draft.")]
     assert len(totals) == 30
     for formula in (*totals, "ttft", "memory_kv"):
         for bound in (True, False):

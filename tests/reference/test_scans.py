@@ -7,7 +7,6 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.blocks.build import build
-from costc.compiled import lower
 from costc.count.footprint import cache_byte, parameters
 from costc.count.rules import count
 from costc.errors import CostcError
@@ -15,7 +14,8 @@ from costc.fuse.passes import fuse
 from costc.huggingface.importer import spec_of
 from costc.ir.model import Model
 from costc.ir.types import Graph, Kind
-from costc.place.mesh import STRATEGIES
+from costc.place.apply import apply
+from costc.place.mesh import STRATEGIES, mesh
 from costc.serving.compose import reaches_of
 from costc.spec import model as model_spec
 from costc.spec.reader import Document
@@ -99,7 +99,7 @@ def test_a_state_keeps_the_format_that_the_config_says() -> None:
 
 @pytest.mark.parametrize(("tp", "exchanged"), [(1, False), (GROUPS, False), (2 * GROUPS, True)])
 def test_ranks_that_share_a_group_exchange_the_sums_of_its_norm(tp: int, exchanged: bool) -> None:
-    graph = lower(imported(MAMBA2), "decode").graph
+    graph = apply(build(imported(MAMBA2), "decode"), mesh())
     section = next(s for s in graph if s.name == "mixer.mamba")
     link = next(link for link in section.op("gated_norm_all_reduce_tp").link if link.name == "scale_up")
     plan = at(graph, 1) | {

@@ -320,6 +320,13 @@ def test_nvfp4_with_the_output_projection_alone() -> None:
     }
 
 
+def test_a_list_that_is_silent_on_draft_layers() -> None:
+    """What it leaves out of the last layer it leaves out of these."""
+    found = scheme(LATENT, {**OPT, "ignore": ["lm_head", *layers("model.layers.{L}.self_attn*")]})
+    assert found["converts"] == ["ffn", "experts", "shared_experts"]
+    assert found["modules"] == {"ffn.join_proj": BF16}
+
+
 def test_a_wildcard_after_a_layers_digits_is_one() -> None:
     """'layers.1*' is layer 1, and 10 and 11."""
     found = spec({**DENSE, "num_hidden_layers": 12}, {**OPT, "ignore": ["lm_head", "model.layers.1*"]})
@@ -460,6 +467,7 @@ def test_bitsandbytes(given: Json, weights: Json, compute: str) -> None:
         (DENSE, {**FP8, "modules_to_not_convert": ["model.layers.1.atention"]}, "holds 'atention', which covers no weight"),
         (DENSE, {**FP8, "modules_to_not_convert": ["model.layers.99.mlp"]}, "names layer 99; the model has 4"),
         (DENSE, {**FP8, "modules_to_not_convert": ["(a"]}, "no regular expression"),
+        (DENSE, {**FP8, "modules_to_not_convert": [f"{i}_norm" for i in range(1001)]}, "has 1001 entries that are unlike"),
         (DENSE, {**FP8, "modules_to_not_convert": ["(.*a)*b"]}, "more repeats than are read"),
         (DENSE, {**OPT, "quant_algo": "NVFP5"}, "quant_algo: unknown algorithm 'NVFP5'"),
         (DENSE, {**OPT, "group_size": 32}, "group_size: is 32; NVFP4 has 16"),
@@ -487,6 +495,43 @@ def test_bitsandbytes(given: Json, weights: Json, compute: str) -> None:
 )
 def test_what_is_not_understood_is_refused_by_name(config: Json, quantization: Json, message: str) -> None:
     assert message in refusal(config, quantization)
+
+
+JUNK: list[Any] = [0, -1, 2**40, 0.5, True, "", "x", "re:(", [], [1], ["x"], [[]], {}, {"x": 1}, {"x": {}}, [None], "\x00"]
+
+
+@pytest.mark.parametrize(
+    "quantization",
+    [
+        FP8,
+        {**OPT, "quantized_layers": {}, "config_groups": {"g": {"weights": {"num_bits": 4}}}, "kv_cache_scheme": None},
+        {**GPTQ, "dynamic": {"-:x": {}}, "modules_in_block_to_quantize": [["self_attn.q_proj"]], "lm_head": False},
+        {**AWQ, "modules_to_not_convert": []},
+        compressed(group(INT4, TOKEN), form="pack-quantized", kv_cache_scheme=None),
+        {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "llm_int8_skip_modules": None},
+    ],
+    ids=lambda q: q["quant_method"],
+)
+def test_junk_is_refused_or_makes_a_scheme(quantization: Json) -> None:
+    """Whatever a field holds, an error says so, or the compiler takes the result."""
+    for path in paths(quantization):
+        for junk in JUNK:
+            try:
+                found = spec(DENSE, replaced(quantization, path, junk))
+            except ConfigError:
+                continue
+            model_spec.model(Document(found, {}, {}, "config.json"))
+
+
+def paths(value: Any, at: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """Of all fields, at any depth."""
+    found = [at] if at else []
+    return found + [p for k, v in value.items() for p in paths(v, (*at, k))] if isinstance(value, dict) else found
+
+
+def replaced(value: Json, path: tuple[str, ...], junk: Any) -> Json:
+    head, *rest = path
+    return {**value, head: replaced(value[head], tuple(rest), junk) if rest else junk}
 
 
 def test_files_that_disagree_are_refused() -> None:
@@ -583,10 +628,15 @@ def test_every_matrix_of_a_block_has_a_name(config: Json) -> None:
 
 
 def unnamed(model: Model) -> list[str]:
-    """Matrices in the layers' blocks that names.KINDS does not know."""
+    """Matrices that huggingface.names does not know as the compiler does, or knows and the compiler does not."""
     found = []
     for section in build(model, "prefill"):
         if section.name not in model.blocks:
+            ends = {(s, m, w.name) for s, m, w, _, _ in names.ENDS}
+            matrices = {
+                (section.name, t.module, t.name.removesuffix("_weight")) for t in section.of_role(Role.WEIGHT) if t.matrix
+            }
+            found += [": ".join(at) for at in sorted(matrices - ends)]
             continue
         part, block = section.name.split(".")[0], model.blocks[section.name]
         given = {k: v for k, v in block.model_dump().items() if v is not None}  # type: ignore[attr-defined]

@@ -94,13 +94,17 @@ class Compressed(Block):
 
     def _compressor(self, b: Builder, element: Axis) -> Compressor:
         assert self.compress_rate
-        return Compressor(b.dim("compress_rate", self.compress_rate, "tokens that an entry stands for"), 1 + self.overlap, element)
+        return Compressor(
+            b.dim("compress_rate", self.compress_rate, "tokens that an entry stands for"), 1 + self.overlap, element
+        )
 
     def _indices(self, b: Builder, x: str, low: str, phase: str) -> tuple[str, ...]:
         """The indices of the attended entries, where not all are."""
         if not self.index_topk:
             return ()
-        assert self.compress_rate and self.index_n_heads and self.index_head_dim
+        assert self.compress_rate
+        assert self.index_n_heads
+        assert self.index_head_dim
         ratio = b.dim("compress_rate", self.compress_rate, "tokens that an entry stands for")
         i = index(b, self.index_n_heads, self.index_head_dim, CompressedLaw(str(ratio), ratio))
         cache = index_cache(b, i, self.index_key_byte)

@@ -122,7 +122,8 @@ class Gqa(Block):
         if not self.qk_norm:
             return x
         own = heads.query if name == "q" else (heads.kv,)
-        style = Norm("rms" if self.qk_norm_style == "rms" else "layer", self.qk_norm != "plain", self.qk_norm_style == "layer_bias")
+        kind: Literal["rms", "layer"] = "rms" if self.qk_norm_style == "rms" else "layer"
+        style = Norm(kind, self.qk_norm != "plain", self.qk_norm_style == "layer_bias")
         over = (*own, heads.key) if self.qk_norm in ("all", "per_head") else (heads.key,)
         return b.norm(f"{name}_norm", x, *over, style=style)
 

@@ -89,7 +89,13 @@ class Mla(Block):
         axes = (BATCH, SEQ, a.latent)
         latent = b.op("kv_a_norm", Kind.REDUCE, (latent, weight), axes, (BATCH, SEQ, a.lora), work=4)
         b.cache("latent_cache", (BATCH, a.context, a.latent))
-        b.map("latent_store", (latent,), Read("latent_cache", SEQ.size / a.context.size), 3 if self.rope else 0, (BATCH, SEQ, a.rope))
+        b.map(
+            "latent_store",
+            (latent,),
+            Read("latent_cache", SEQ.size / a.context.size),
+            3 if self.rope else 0,
+            (BATCH, SEQ, a.rope),
+        )
 
     def _indices(self, b: Builder, x: str, q_in: str) -> tuple[str, ...]:
         """The indices of the attended tokens, where not all are."""
@@ -98,7 +104,8 @@ class Mla(Block):
         kept = (Axis("index", b.dim("index_topk", self.index_topk, "tokens or entries that a query attends")),)
         if self.shared_index:
             return (b.input("index_topk", (BATCH, SEQ, *kept), element_byte=INDEX_BYTE),)
-        assert self.index_n_heads and self.index_head_dim
+        assert self.index_n_heads
+        assert self.index_head_dim
         i = index(b, self.index_n_heads, self.index_head_dim, reach(None))
         k = projected(b, i, "k", x, norm=Norm("layer", bias=True))
         cache = store_keys(b, i, k, self.index_key_byte)
@@ -133,7 +140,9 @@ class Mla(Block):
         key = Read("kv_b_weight", a.nope.size / a.nope_v.size, "k")
         value = Read("kv_b_weight", a.v.size / a.nope_v.size, "v")
         latent_q = b.op("q_absorb", Kind.CONTRACT, (q, key), (BATCH, SEQ, a.head, a.latent), (BATCH, SEQ, a.head, a.nope, a.lora))
-        s = b.contract("score", (latent_q, "latent_cache", *indices), (BATCH, a.pair, a.head), (a.latent,), module="attention_core")
+        s = b.contract(
+            "score", (latent_q, "latent_cache", *indices), (BATCH, a.pair, a.head), (a.latent,), module="attention_core"
+        )
         p = b.op("softmax", Kind.REDUCE, (s,), (BATCH, a.pair, a.head), (BATCH, a.pair, a.head), work=5)
         latent_o = b.op(
             "attend",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from costc.huggingface.config import LAYERS, Config
+from costc.huggingface.config import Config
 from costc.huggingface.draft import Draft
 from costc.huggingface.row import Switch, Traits
 
@@ -50,9 +50,8 @@ def heads(c: Config) -> dict[str, Any]:
     if count % found["num_key_value_heads"]:
         raise c.error("num_key_value_heads", f"{found['num_key_value_heads']} does not divide {count} num_attention_heads")
     if found["head_dim"] is None:
-        if hidden < count:
-            raise c.error("head_dim", f"is missing, and {count} num_attention_heads are more than hidden_size {hidden}")
-        # rounded down, as the architectures' classes do
+        if hidden % count:
+            raise c.error("head_dim", f"is missing, and {count} num_attention_heads do not divide hidden_size {hidden}")
         found["head_dim"] = hidden // count
     return found
 
@@ -98,9 +97,7 @@ def rotations(c: Config, traits: Traits, seen: list[int | None]) -> list[bool]:
     return [traits.rope != "local" or window is not None or not sized for window in seen]
 
 
-def layer_types(
-    c: Config, layers: int, known: tuple[str, ...] = (SLIDING, FULL), field: str = "layer_types"
-) -> list[str] | None:
+def layer_types(c: Config, layers: int, known: tuple[str, ...] = (SLIDING, FULL), field: str = "layer_types") -> list[str] | None:
     """`layer_types`, or another list with a word for each layer, all of which must be known."""
     types = c.items(field, str, None)
     if types is None:

@@ -20,7 +20,7 @@ HASHED, ROUTED = "hash_moe", "moe"
 def compressed(c: Config, draft: Draft, traits: Traits) -> None:
     """Every layer is attention and experts, each within a hyper-connection."""
     stem(c, draft, traits)
-    layers, streams = c.size(LAYERS), c.size("hc_mult")
+    layers, streams = c.size(LAYERS), c.count("hc_mult", least=2)
     draft.stem["streams"] = streams
     types, drafted = _types(c, layers)
     rates = _rates(c)
@@ -67,10 +67,9 @@ def _rates(c: Config) -> dict[str, int]:
 
 def _attention(c: Config, draft: Draft, kind: str, rate: int | None) -> str:
     fields: dict[str, Any] = {"compress_rate": rate}
+    chosen = {name: c.size(name) for name in ("index_topk", "index_n_heads", "index_head_dim")}
     if kind == SPARSE:
-        fields["overlap"] = True
-        names = ("index_topk", "index_n_heads", "index_head_dim")
-        fields |= {name: c.size(name) for name in names} | {"index_key_byte": INDEX_KEY_BYTE}
+        fields |= {**chosen, "overlap": True, "index_key_byte": INDEX_KEY_BYTE}
     names = ("head_dim", "q_lora_rank", "o_groups", "o_lora_rank", "sliding_window")
     return draft.block(
         "attention",

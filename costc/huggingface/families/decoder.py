@@ -30,9 +30,11 @@ def decoder(c: Config, draft: Draft, traits: Traits) -> None:
     feed_forward = ffn_of(c, draft, traits, layers, ffn)
     for i in range(layers):
         draft.layer(attention=names[i], ffn=feed_forward[i])
-    drafted, own = c.count(DRAFTS, 0), traits.mtp == "own"
+    drafted, own = c.count(DRAFTS, 0) if c.flag("use_mtp", True) else 0, traits.mtp == "own"
     if drafted and traits.mtp:
         draft.draft_layers(drafted, attention=names[-1], ffn=feed_forward[-1], own_embedding=own, own_head=own)
+        if traits.mtp == "declared":
+            draft.notes.append("Published checkpoints hold no weights of the layers that predict further tokens.")
     elif drafted:
         draft.notes.append(f"{drafted} layer(s) that predict further tokens are left out.")
 

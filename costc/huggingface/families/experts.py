@@ -27,6 +27,8 @@ def ffn_of(c: Config, draft: Draft, traits: Traits, layers: int, place: str = "p
     for is_sparse in sparse:
         if is_sparse not in made:
             made[is_sparse] = moe(c, draft, traits, norm=norm) if is_sparse else dense(c, draft, traits, norm=norm)
+    if traits.moe and True not in made and any(name in c for name in EXPERTS):
+        moe(c, Draft(), traits)  # experts that stand nowhere are read for their mistakes, and left out
     return [made[s] for s in sparse]
 
 

@@ -74,7 +74,7 @@ def indexed(*fields: str) -> Places:
 
 def numbered(c: Config, layers: int) -> list[bool]:
     """MiniMax's own: a list with 1 for softmax attention, 0 for lightning attention."""
-    kinds = c.items("attn_type_list", int, length=layers)
+    kinds = c.items(("attn_type_list", "decoder_attention_types"), int, length=layers)
     if {*kinds} - {0, 1}:
         raise c.refuse("attn_type_list", "0 and 1")
     return [kind == 0 for kind in kinds]

@@ -44,7 +44,7 @@ def indexed(c: Config, draft: Draft, traits: Traits) -> None:
 
 
 def doubled(c: Config, draft: Draft, traits: Traits) -> None:
-    """LongCat-Flash's: attention and a dense FFN twice in every layer, and experts beside, which read what the first FFN reads."""
+    """LongCat-Flash's: attention and a dense FFN twice in every layer, experts beside, which read what the first FFN reads."""
     stem(c, draft, traits)
     attention = mla(c, draft, traits)
     first = dense(c, draft, traits)

@@ -25,7 +25,8 @@ def moonvit(c: Config, around: Config, hidden: int) -> int:
     tower = patch * width + width + rows * columns * width + layers * _encoder_layer(width, inner) + 2 * width
     joined = width * merged[0] * merged[1]
     normed = around.size("projection_hidden_size", c.size("mm_hidden_size", width))
-    return tower + 2 * normed + joined**2 + joined + joined * hidden + hidden
+    total: int = tower + 2 * normed + joined**2 + joined + joined * hidden + hidden
+    return total
 
 
 def merging(c: Config, around: Config, hidden: int) -> int:
@@ -42,4 +43,5 @@ def merging(c: Config, around: Config, hidden: int) -> int:
     pixels = c.size("num_channels", 3) * sizes.size("temporal_patch_size", 2) * c.size("patch_size", 14) ** 2
     tower = pixels * width + 2 * width + layers * _encoder_layer(width, inner)
     joined, merged = around.size("projector_hidden_size", 6144), hidden * sizes.size("spatial_merge_size", 2) ** 2
-    return tower + (width + 1) * joined + 2 * (joined + 1) * hidden + (merged + 1) * joined
+    total: int = tower + (width + 1) * joined + 2 * (joined + 1) * hidden + (merged + 1) * joined
+    return total

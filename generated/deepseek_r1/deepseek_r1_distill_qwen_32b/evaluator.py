@@ -241,68 +241,67 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_full_residual_to_norm_move_per_tokens = rates_second_per_byte*shared_6
     rates_second_per_flop_attention = inverse_compute_efficiency*inverse_peak_attention
     shared_7 = 1/np.minimum(8, tp)
-    shared_8 = 2*shared_7
-    shared_9 = 5*inverse_tp
-    shared_10 = shared_8 + shared_9
-    prefill_attention_full_q_proj_to_v_proj_compute_per_tokens = 10485760*rates_second_per_flop_attention*shared_10
-    shared_11 = inverse_tp*stored_attention_full_norm_weight
-    shared_12 = inverse_tp*stored_attention_full_q_proj_weight
+    shared_8 = 52428800*inverse_tp
+    prefill_attention_full_q_proj_to_v_proj_compute_per_tokens = rates_second_per_flop_attention*(20971520*shared_7 + shared_8)
+    shared_10 = inverse_tp*stored_attention_full_q_proj_weight
     del stored_attention_full_q_proj_weight
-    shared_13 = shared_8*stored_attention_full_k_proj_bias
-    shared_14 = shared_8*stored_attention_full_k_proj_weight
-    del shared_8
-    prefill_attention_full_q_proj_to_v_proj_move_fixed = rates_second_per_byte*(shared_11 + shared_12 + shared_13 + shared_14)
-    shared_15 = 1024*activation_byte
-    shared_16 = shared_15*(shared_10 + 5)
-    del shared_10
-    prefill_attention_full_q_proj_to_v_proj_move_per_tokens = rates_second_per_byte*shared_16
-    shared_17 = kv_byte*shared_7
-    shared_18 = 2048*rates_second_per_byte
-    prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens = shared_18*(activation_byte*shared_7 + activation_byte*shared_9 + shared_17)
-    del shared_9
+    shared_11 = 2*shared_7
+    shared_12 = shared_11*stored_attention_full_k_proj_bias
+    shared_13 = shared_11*stored_attention_full_k_proj_weight
+    del shared_11
+    shared_9 = inverse_tp*stored_attention_full_norm_weight
+    prefill_attention_full_q_proj_to_v_proj_move_fixed = rates_second_per_byte*(shared_10 + shared_12 + shared_13 + shared_9)
+    shared_14 = 2048*shared_7
+    shared_15 = 5120*inverse_tp + 5120
+    shared_16 = activation_byte*rates_second_per_byte
+    prefill_attention_full_q_proj_to_v_proj_move_per_tokens = shared_16*(shared_14 + shared_15)
+    shared_17 = kv_byte*shared_14
+    shared_18 = 10240*inverse_tp
+    prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens = rates_second_per_byte*(activation_byte*shared_14 + activation_byte*shared_18 + shared_17)
+    del shared_14
     rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
     prefill_attention_full_score_to_attend_compute_per_pairs = 20480*inverse_tp*rates_second_per_flop_attention_core
-    shared_19 = activation_byte*inverse_tp
-    prefill_attention_full_score_to_attend_move_per_seq = 10240*rates_second_per_byte*shared_19
-    prefill_attention_full_score_to_attend_move_per_context = shared_17*shared_18
-    del shared_18
-    prefill_attention_full_o_proj_compute_per_tokens = 52428800*inverse_tp*rates_second_per_flop_attention
-    prefill_attention_full_o_proj_move_fixed = rates_second_per_byte*shared_12
-    shared_20 = inverse_tp + 1
-    shared_21 = 5120*activation_byte
-    prefill_attention_full_o_proj_move_per_tokens = rates_second_per_byte*shared_20*shared_21
+    prefill_attention_full_score_to_attend_move_per_seq = shared_16*shared_18
+    prefill_attention_full_score_to_attend_move_per_context = rates_second_per_byte*shared_17
+    prefill_attention_full_o_proj_compute_per_tokens = rates_second_per_flop_attention*shared_8
+    del shared_8
+    prefill_attention_full_o_proj_move_fixed = rates_second_per_byte*shared_10
+    prefill_attention_full_o_proj_move_per_tokens = shared_15*shared_16
+    del shared_15
     rates_second_per_flop_ffn = inverse_compute_efficiency*inverse_peak_ffn
-    shared_22 = inverse_tp*rates_second_per_flop_ffn
-    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 566231040*shared_22
-    shared_23 = inverse_tp*stored_ffn_dense_gate_proj_weight
+    shared_19 = inverse_tp*rates_second_per_flop_ffn
+    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 566231040*shared_19
+    shared_20 = inverse_tp*stored_ffn_dense_gate_proj_weight
     del stored_ffn_dense_gate_proj_weight
-    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = 2*rates_second_per_byte*shared_23
-    shared_24 = shared_15*(54*inverse_tp + 5)
-    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_24
-    shared_25 = 82944*shared_19
+    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = 2*rates_second_per_byte*shared_20
+    shared_21 = activation_byte*(55296*inverse_tp + 5120)
+    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_21
+    shared_22 = 82944*inverse_tp
+    prefill_ffn_dense_act_move_per_tokens = shared_16*shared_22
+    prefill_ffn_dense_down_proj_compute_per_tokens = 283115520*shared_19
     del shared_19
-    prefill_ffn_dense_act_move_per_tokens = rates_second_per_byte*shared_25
-    prefill_ffn_dense_down_proj_compute_per_tokens = 283115520*shared_22
-    del shared_22
-    shared_26 = inverse_tp*stored_ffn_dense_down_proj_weight
+    shared_23 = inverse_tp*stored_ffn_dense_down_proj_weight
     del stored_ffn_dense_down_proj_weight
-    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_26
-    prefill_ffn_dense_down_proj_move_per_tokens = rates_second_per_byte*shared_15*(27*inverse_tp + 5)
+    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_23
+    prefill_ffn_dense_down_proj_move_per_tokens = shared_16*(27648*inverse_tp + 5120)
+    del shared_16
     rates_second_per_flop_head = inverse_compute_efficiency*inverse_peak_head
     del inverse_compute_efficiency
-    shared_27 = 1557135360*inverse_tp
-    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_27
-    shared_28 = inverse_tp*stored_head_lm_head_weight
+    shared_24 = 1557135360*inverse_tp
+    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_24
+    shared_25 = inverse_tp*stored_head_lm_head_weight
     del stored_head_lm_head_weight
-    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_28
-    prefill_head_lm_head_move_per_tokens = 512*rates_second_per_byte*(10*activation_byte + 297*inverse_tp*logit_byte)
-    shared_29 = 152064*logit_byte
-    shared_30 = activation_byte + shared_29
+    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_25
+    shared_26 = 5120*activation_byte
+    shared_27 = 152064*logit_byte
+    shared_28 = inverse_tp*shared_27
+    shared_29 = shared_26 + shared_28
+    prefill_head_lm_head_move_per_tokens = rates_second_per_byte*shared_29
+    shared_30 = activation_byte + shared_27
     prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_30
     shared_31 = np.minimum(domain, tp)
     shared_32 = 1/shared_31
     shared_33 = shared_31 - 1
-    del shared_31
     shared_34 = shared_32*shared_33
     shared_35 = 10240*activation_byte
     prefill_embedding_link_scale_up_byte_0 = shared_34*shared_35
@@ -310,73 +309,75 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     shared_36 = np.ceil(shared_32*tp)
     shared_37 = shared_36 - 1
     shared_38 = shared_32*shared_37/shared_36
-    del shared_32, shared_36
+    del shared_32
     prefill_embedding_link_scale_out_byte_0 = shared_35*shared_38
     del shared_35
     rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
-    shared_39 = scale_out_latency*shared_37 + scale_up_latency*shared_33
-    del shared_33, shared_37
-    prefill_embedding_link_hops = 2*shared_39
+    prefill_embedding_link_hops = scale_out_latency*(2*shared_36 - 2) + scale_up_latency*(2*shared_31 - 2)
+    del shared_31, shared_36
     prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    prefill_head_link_scale_up_byte_0 = shared_29*shared_34
+    prefill_head_link_scale_up_byte_0 = shared_27*shared_34
     del shared_34
-    prefill_head_link_scale_out_byte_0 = shared_29*shared_38
+    prefill_head_link_scale_out_byte_0 = shared_27*shared_38
     del shared_38
-    prefill_head_link_hops = shared_39
-    del shared_39
+    prefill_head_link_hops = scale_out_latency*shared_37 + scale_up_latency*shared_33
+    del shared_33, shared_37
     prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
     del rates_second_per_byte_scale_up_0
-    shared_40 = inverse_dp*inverse_tp
+    shared_39 = inverse_dp*inverse_tp
     del inverse_dp
-    shared_41 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_40))))
-    shared_42 = pp - shared_41
-    prefill_pipeline_link_scale_up_byte_0 = shared_21*shared_42
+    shared_40 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_39))))
+    shared_41 = pp - shared_40
+    prefill_pipeline_link_scale_up_byte_0 = shared_26*shared_41
     rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
     del inverse_link_efficiency
-    shared_43 = shared_41 - 1
-    del shared_41
-    prefill_pipeline_link_scale_out_byte_0 = shared_21*shared_43
-    prefill_pipeline_link_hops = scale_out_latency*shared_43 + scale_up_latency*shared_42
-    del shared_42, shared_43
+    shared_42 = shared_40 - 1
+    del shared_40
+    prefill_pipeline_link_scale_out_byte_0 = shared_26*shared_42
+    del shared_26
+    prefill_pipeline_link_hops = scale_out_latency*shared_42 + scale_up_latency*shared_41
+    del shared_41, shared_42
     prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_1
     del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_1
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
     prefill_attention_full_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_full_q_proj_to_v_proj_rest_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
-    shared_44 = inverse_schedule_piece*isl
+    shared_43 = inverse_schedule_piece*isl
     del inverse_schedule_piece
-    shared_45 = np.floor(shared_44)
-    prefill_attention_full_score_to_attend_0_pieces = shared_45
-    shared_46 = schedule_piece*schedule_sequences
-    prefill_attention_full_score_to_attend_0_move = shared_46*(prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq)
-    shared_47 = schedule_piece + 1
-    prefill_attention_full_score_to_attend_0_gap = -prefill_attention_full_score_to_attend_0_move + (0.5)*prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_47
-    shared_48 = -prefill_attention_full_score_to_attend_move_per_context
-    prefill_attention_full_score_to_attend_0_slope = shared_46*(prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece + shared_48)
-    shared_49 = -shared_45 + np.ceil(shared_44)
-    prefill_attention_full_score_to_attend_1_pieces = shared_49
-    shared_50 = schedule_piece*shared_45
-    shared_51 = isl + 1
-    shared_52 = shared_50 + shared_51
-    prefill_attention_full_score_to_attend_1_compute = prefill_attention_full_score_to_attend_compute_per_pairs*schedule_sequences*shared_52*((0.5)*isl - 0.5*shared_50)
-    shared_53 = isl - shared_50
-    prefill_attention_full_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq*shared_53)
-    shared_54 = prefill_attention_full_score_to_attend_0_pieces - 1
-    shared_55 = _turn(prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_0_pieces)
-    shared_56 = prefill_attention_full_score_to_attend_0_slope*(shared_55 - 1)
-    shared_57 = 2*prefill_attention_full_score_to_attend_0_gap
-    prefill_attention_full_score_to_attend_time = (0.5)*prefill_attention_full_score_to_attend_0_pieces*(2*prefill_attention_full_score_to_attend_0_move + prefill_attention_full_score_to_attend_move_per_context*shared_46*shared_54) + prefill_attention_full_score_to_attend_1_pieces*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + np.maximum(shared_55*(prefill_attention_full_score_to_attend_0_gap + (0.5)*shared_56), (0.5)*prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_slope*shared_54 + shared_57) - 0.5*shared_55*(shared_56 + shared_57))
-    del prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_46, shared_54, shared_55, shared_56, shared_57
+    shared_44 = np.floor(shared_43)
+    prefill_attention_full_score_to_attend_0_pieces = shared_44
+    prefill_attention_full_score_to_attend_0_move = schedule_piece*schedule_sequences*(prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq)
+    shared_45 = schedule_piece + 1
+    prefill_attention_full_score_to_attend_0_gap = -prefill_attention_full_score_to_attend_0_move + (0.5)*prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_45
+    shared_46 = (schedule_piece*schedule_piece)
+    shared_47 = prefill_attention_full_score_to_attend_move_per_context*schedule_piece
+    prefill_attention_full_score_to_attend_0_slope = schedule_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs*shared_46 - shared_47)
+    shared_48 = -shared_44 + np.ceil(shared_43)
+    prefill_attention_full_score_to_attend_1_pieces = shared_48
+    shared_49 = schedule_piece*shared_44
+    shared_50 = isl - shared_49
+    shared_51 = shared_50*((0.5)*isl + (0.5)*shared_49 + 0.5)
+    prefill_attention_full_score_to_attend_1_compute = prefill_attention_full_score_to_attend_compute_per_pairs*schedule_sequences*shared_51
+    prefill_attention_full_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq*shared_50)
+    del shared_50
+    shared_52 = prefill_attention_full_score_to_attend_0_pieces - 1
+    shared_54 = (0.5)*prefill_attention_full_score_to_attend_0_slope
+    shared_53 = _turn(prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_0_pieces)
+    del prefill_attention_full_score_to_attend_0_slope
+    shared_55 = shared_53*(prefill_attention_full_score_to_attend_0_gap + shared_54*(shared_53 - 1))
+    del shared_53
+    prefill_attention_full_score_to_attend_time = prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_move + (0.5)*schedule_sequences*shared_47*shared_52) + prefill_attention_full_score_to_attend_1_pieces*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + np.maximum(shared_55, prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_gap + shared_52*shared_54) - shared_55)
+    del prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_47, shared_52, shared_54, shared_55
     prefill_attention_full_o_proj_full_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_full_o_proj_rest_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_full_full = prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step
     del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step
     prefill_attention_full_per_token = prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens + prefill_attention_full_residual_to_norm_move_per_tokens
-    prefill_attention_full_last = np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_44 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
-    del shared_44
-    shared_58 = prefill_attention_full_residual_to_norm_move_fixed*schedule_prefill_steps
-    prefill_attention_full_work = prefill_attention_full_full*schedule_whole_steps + prefill_attention_full_per_token*schedule_prefill_tokens + prefill_attention_full_score_to_attend_time + schedule_rest_steps*(prefill_attention_full_o_proj_rest_step + prefill_attention_full_q_proj_to_v_proj_rest_step) + shared_58
+    prefill_attention_full_last = np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_43 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
+    del schedule_piece, shared_43
+    shared_56 = prefill_attention_full_residual_to_norm_move_fixed*schedule_prefill_steps
+    prefill_attention_full_work = prefill_attention_full_full*schedule_whole_steps + prefill_attention_full_per_token*schedule_prefill_tokens + prefill_attention_full_score_to_attend_time + schedule_rest_steps*(prefill_attention_full_o_proj_rest_step + prefill_attention_full_q_proj_to_v_proj_rest_step) + shared_56
     del prefill_attention_full_o_proj_rest_step, prefill_attention_full_q_proj_to_v_proj_rest_step, prefill_attention_full_score_to_attend_time
     prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
     prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
@@ -386,8 +387,8 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
     del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
     prefill_ffn_dense_per_token = prefill_attention_full_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
-    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_58
-    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_58
+    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_56
+    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_56
     schedule_rows = schedule_sequences/schedule_prefill_steps
     prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
     prefill_head_work = schedule_prefill_steps*(prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_rows + prefill_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_rows)
@@ -396,28 +397,28 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_time = 64*prefill_attention_full_work
     prefill_ffn_time = 64*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_59 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 129*prefill_embedding_link + prefill_head_link + shared_59
-    shared_60 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 580*shared_60
-    shared_61 = prefill_communication_time + prefill_launch_time
-    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_61
+    shared_57 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 129*prefill_embedding_link + prefill_head_link + shared_57
+    shared_58 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 580*shared_58
+    shared_59 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_59
     inverse_prefill_chain = 1/prefill_chain
-    shared_62 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
-    shared_63 = 64 - shared_62
-    shared_64 = np.floor(inverse_pp)
-    shared_65 = -9*shared_62 + shared_64 + 579
-    prefill_stage = prefill_head_link + prefill_head_work + shared_60*shared_65 + shared_63*(prefill_attention_full_work + prefill_embedding_link) + shared_63*(prefill_embedding_link + prefill_ffn_dense_work) + shared_64*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_60
-    shared_66 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_67 = prefill_attention_full_residual_to_norm_move_fixed + shared_66
-    prefill_bubble = shared_59 + shared_62*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_67) + shared_62*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_67) + (1 - shared_64)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_66)
-    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_59, shared_62, shared_66, shared_67
+    shared_60 = np.minimum(64, np.maximum(0, 64 - np.ceil(64*inverse_pp)))
+    shared_61 = 64 - shared_60
+    shared_62 = np.floor(inverse_pp)
+    shared_63 = -9*shared_60 + shared_62 + 579
+    prefill_stage = prefill_head_link + prefill_head_work + shared_58*shared_63 + shared_61*(prefill_attention_full_work + prefill_embedding_link) + shared_61*(prefill_embedding_link + prefill_ffn_dense_work) + shared_62*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_58
+    shared_64 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_65 = prefill_attention_full_residual_to_norm_move_fixed + shared_64
+    prefill_bubble = shared_57 + shared_60*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_65) + shared_60*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_65) + (1 - shared_62)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_64)
+    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_57, shared_60, shared_64, shared_65
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_68 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_68
+    shared_66 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_66
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -425,17 +426,20 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_attention_full_residual_to_norm_move_fixed, prefill_attention_full_residual_to_norm_move_per_tokens
     generation_attention_full_q_proj_to_v_proj_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_q_proj_to_v_proj_compute_per_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed, prefill_attention_full_q_proj_to_v_proj_move_per_tokens
-    generation_attention_full_score_to_attend_move = schedule_decode_sequences*(prefill_attention_full_score_to_attend_move_per_context*shared_51 + prefill_attention_full_score_to_attend_move_per_seq)
+    shared_67 = isl + 1
+    generation_attention_full_score_to_attend_move = schedule_decode_sequences*(prefill_attention_full_score_to_attend_move_per_context*shared_67 + prefill_attention_full_score_to_attend_move_per_seq)
     del prefill_attention_full_score_to_attend_move_per_seq
-    generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_51
-    generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs + shared_48)
-    del prefill_attention_full_score_to_attend_compute_per_pairs, shared_48
-    shared_69 = schedule_decode_steps - 1
-    shared_70 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
-    shared_71 = generation_attention_full_score_to_attend_slope*(shared_70 - 1)
-    shared_72 = 2*generation_attention_full_score_to_attend_gap
-    generation_attention_full_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_69) + np.maximum(shared_70*(generation_attention_full_score_to_attend_gap + (0.5)*shared_71), (0.5)*schedule_decode_steps*(generation_attention_full_score_to_attend_slope*shared_69 + shared_72) - 0.5*shared_70*(shared_71 + shared_72))
-    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, generation_attention_full_score_to_attend_slope, prefill_attention_full_score_to_attend_move_per_context, shared_70, shared_71, shared_72
+    generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_67
+    generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs - prefill_attention_full_score_to_attend_move_per_context)
+    del prefill_attention_full_score_to_attend_compute_per_pairs
+    shared_68 = schedule_decode_steps - 1
+    shared_70 = (0.5)*generation_attention_full_score_to_attend_slope
+    shared_69 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
+    del generation_attention_full_score_to_attend_slope
+    shared_71 = shared_69*(generation_attention_full_score_to_attend_gap + shared_70*(shared_69 - 1))
+    del shared_69
+    generation_attention_full_score_to_attend_time = schedule_decode_steps*(generation_attention_full_score_to_attend_move + (0.5)*prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_68) + np.maximum(shared_71, schedule_decode_steps*(generation_attention_full_score_to_attend_gap + shared_68*shared_70) - shared_71)
+    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, prefill_attention_full_score_to_attend_move_per_context, shared_70, shared_71
     generation_attention_full_o_proj_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_full_o_proj_compute_per_tokens, prefill_attention_full_o_proj_move_fixed, prefill_attention_full_o_proj_move_per_tokens
     generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -457,13 +461,13 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 129*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_73 = launch_latency*schedule_decode_steps
-    generation_launch_time = 580*shared_73
-    shared_74 = generation_communication_time + generation_launch_time
-    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_74
+    shared_72 = launch_latency*schedule_decode_steps
+    generation_launch_time = 580*shared_72
+    shared_73 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_73
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_63*(generation_attention_full_work + generation_embedding_link) + shared_63*(generation_embedding_link + generation_ffn_dense_work) + shared_64*(generation_embedding_link + generation_embedding_work) + shared_65*shared_73
-    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_65, shared_73
+    generation_stage = generation_head_link + generation_head_work + shared_61*(generation_attention_full_work + generation_embedding_link) + shared_61*(generation_embedding_link + generation_ffn_dense_work) + shared_62*(generation_embedding_link + generation_embedding_work) + shared_63*shared_72
+    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_63, shared_72
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_stage
     inverse_generation_time = 1/generation_time
@@ -471,114 +475,119 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_75 = dp*tp
-    devices = pp*shared_75
-    shared_76 = batch*inverse_e2el
+    shared_74 = dp*tp
+    devices = pp*shared_74
+    shared_75 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_76
+    output_throughput = osl*shared_75
     inverse_output_throughput = 1/output_throughput
-    shared_77 = isl + osl
-    total_throughput = shared_76*shared_77
-    request_throughput = shared_76
-    del shared_76
+    shared_76 = isl + osl
+    total_throughput = shared_75*shared_76
+    request_throughput = shared_75
+    del shared_75
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_78 = devices*inverse_output_throughput
+    shared_77 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_79 = 1000000*price
-    cost_per_million_tokens = shared_78*shared_79
-    cost_per_million_total_tokens = devices*e2el*shared_79/(batch*shared_77)
-    del shared_79
-    energy_per_token = shared_78*tdp
+    shared_78 = 1000000*price
+    cost_per_million_tokens = shared_77*shared_78
+    cost_per_million_total_tokens = devices*e2el*shared_78/(batch*shared_76)
     del shared_78
-    shared_80 = 2*shared_63
-    memory_weights = shared_11*shared_63 + shared_12*shared_80 + shared_13*shared_63 + shared_14*shared_63 + shared_23*shared_80 + shared_26*shared_63 + shared_28 + shared_4*shared_64 + shared_80*stored_attention_full_norm_weight + stored_attention_full_norm_weight
-    del shared_13, shared_14, shared_4, shared_64, shared_80
-    memory_kv_per_sequence = 2048*kv_block*shared_17*shared_63*np.ceil(shared_77/kv_block)
-    del shared_63, shared_77
+    energy_per_token = shared_77*tdp
+    del shared_77
+    shared_79 = 2*shared_61
+    memory_weights = shared_10*shared_79 + shared_12*shared_61 + shared_13*shared_61 + shared_20*shared_79 + shared_23*shared_61 + shared_25 + shared_4*shared_62 + shared_61*shared_9 + shared_79*stored_attention_full_norm_weight + stored_attention_full_norm_weight
+    del shared_12, shared_13, shared_4, shared_62, shared_79
+    memory_kv_per_sequence = kv_block*shared_17*shared_61*np.ceil(shared_76/kv_block)
+    del shared_17, shared_61, shared_76
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_81 = shared_20*shared_29
-    del shared_20
-    shared_82 = inverse_tp*shared_29
-    shared_83 = shared_21 + shared_82
-    del shared_21
-    shared_84 = shared_15*(10*inverse_tp + 3*shared_7)
-    del shared_15
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_30, shared_6), shared_81), shared_83), max_num_batched_tokens*shared_16), max_num_batched_tokens*shared_24), max_num_batched_tokens*shared_25), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_84)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_16, shared_24), shared_25), shared_30), shared_6), shared_81), shared_83), shared_84)
-    del shared_16, shared_24, shared_25, shared_30, shared_6, shared_81, shared_83, shared_84
+    shared_80 = activation_byte*shared_22
+    del shared_22
+    shared_81 = logit_byte*(152064*inverse_tp + 152064)
+    shared_82 = activation_byte*(shared_18 + 3072*shared_7 + 5120)
+    del shared_18
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_29, shared_30), shared_6), shared_81), max_num_batched_tokens*shared_21), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_80), max_num_batched_tokens*shared_82)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_21, shared_29), shared_30), shared_6), shared_80), shared_81), shared_82)
+    del shared_21, shared_29, shared_30, shared_6, shared_80, shared_81, shared_82
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_85 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_85
-    shared_86 = -memory_limit + shared_85
-    del shared_85
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_86)/memory_kv_per_sequence, -shared_86/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_86
+    shared_83 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_83
+    shared_84 = -memory_limit + shared_83
+    del shared_83
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_84)/memory_kv_per_sequence, -shared_84/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_84
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_87 = shared_45 - 1
-    shared_88 = 655360*(schedule_piece*schedule_piece)*shared_45*shared_87 + 655360*shared_47*shared_50 + 655360*shared_49*shared_52*shared_53
-    del schedule_piece, shared_45, shared_47, shared_52, shared_53
-    prefill_model_flop_attention_core = batch*shared_88
+    shared_85 = shared_44 - 1
+    shared_86 = 655360*shared_44*shared_46*shared_85 + 655360*shared_45*shared_49 + 1310720*shared_48*shared_51
+    del shared_44, shared_45, shared_46, shared_51
+    prefill_model_flop_attention_core = batch*shared_86
     prefill_flop_attention_per_token = 6710886400*inverse_tp + 1342177280*shared_7
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_88
-    del shared_88
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_86
+    del shared_86
     prefill_flop_ffn_per_token = 54358179840*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
-    prefill_flop_head_per_sequence = shared_27
-    del shared_27
+    prefill_flop_head_per_sequence = shared_24
+    del shared_24
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_89 = 128*shared_7
-    prefill_weight_byte_per_step = 64*shared_11 + 128*shared_12 + 128*shared_23 + 64*shared_26 + shared_28 + shared_89*stored_attention_full_k_proj_bias + shared_89*stored_attention_full_k_proj_weight + 129*stored_attention_full_norm_weight
-    del shared_11, shared_12, shared_23, shared_26, shared_28, shared_89, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
+    shared_87 = 128*shared_7
+    prefill_weight_byte_per_step = 128*shared_10 + 128*shared_20 + 64*shared_23 + shared_25 + shared_87*stored_attention_full_k_proj_bias + shared_87*stored_attention_full_k_proj_weight + 64*shared_9 + 129*stored_attention_full_norm_weight
+    del shared_10, shared_20, shared_23, shared_25, shared_87, shared_9, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
     prefill_weight_byte_per_token = shared_5
     del shared_5
-    shared_90 = 131072*shared_17
-    prefill_kv_byte_per_token = shared_90
+    shared_88 = kv_byte*shared_7
+    shared_89 = 131072*shared_88
+    prefill_kv_byte_per_token = shared_89
     prefill_activation_byte_per_token = activation_byte*(12582912*inverse_tp + 262144*shared_7 + 3937281)
     del shared_7
-    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_29 + shared_82
-    del shared_29, shared_82
+    prefill_activation_byte_per_sequence = 25601*activation_byte + shared_27 + shared_28
+    del shared_27, shared_28
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_91 = schedule_sequences*shared_50
-    del shared_50
-    shared_92 = 65536*shared_17
-    del shared_17
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_49*shared_90 + shared_87*shared_91*shared_92 + shared_90*shared_91
-    del shared_1, shared_49, shared_87, shared_91
+    shared_90 = schedule_sequences*shared_49
+    del shared_49
+    shared_91 = 65536*shared_88
+    del shared_88
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_48*shared_89 + shared_85*shared_90*shared_91 + shared_89*shared_90
+    del shared_1, shared_48, shared_85, shared_90
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_93 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_75*shared_93
-    weight_byte_prefill = prefill_weight_byte*shared_75
-    kv_byte_prefill = prefill_kv_byte*shared_75
-    activation_byte_prefill = prefill_activation_byte*shared_75
-    shared_94 = 129*prefill_embedding_link_scale_up_byte_0
+    shared_92 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_74*shared_92
+    weight_byte_prefill = prefill_weight_byte*shared_74
+    kv_byte_prefill = prefill_kv_byte*shared_74
+    activation_byte_prefill = prefill_activation_byte*shared_74
+    shared_93 = 129*prefill_embedding_link_scale_up_byte_0
     del prefill_embedding_link_scale_up_byte_0
-    scale_up_byte_prefill = shared_75*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_94)
-    shared_95 = 129*prefill_embedding_link_scale_out_byte_0
+    scale_up_byte_prefill = shared_74*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_93)
+    shared_94 = 129*prefill_embedding_link_scale_out_byte_0
     del prefill_embedding_link_scale_out_byte_0
-    scale_out_byte_prefill = shared_75*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_95)
-    shared_96 = prefill_kv_byte + prefill_weight_byte
+    scale_out_byte_prefill = shared_74*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_94)
+    shared_95 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_97 = prefill_activation_byte + shared_96
+    shared_96 = prefill_activation_byte + shared_95
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_93/shared_97
-    del shared_93
-    shared_98 = batch*schedule_prefill_tokens/schedule_sequences
-    del schedule_prefill_tokens, schedule_sequences
-    shared_99 = inverse_pp*inverse_prefill_time
+    arithmetic_intensity_prefill = shared_92/shared_96
+    del shared_92
+    shared_100 = 54358179840*inverse_peak_ffn
+    del inverse_peak_ffn
+    shared_101 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_40*shared_99*(1557135360*batch*inverse_peak_head + 8053063680*inverse_peak_attention*shared_98 + inverse_peak_attention_core*prefill_model_flop_attention_core + 54358179840*inverse_peak_ffn*shared_98)
-    del prefill_model_flop_attention_core, shared_40, shared_98
-    mbu_prefill = inverse_memory_bandwidth*shared_96*shared_99
-    del shared_96, shared_99
-    shared_100 = -prefill_chain + shared_61
-    del prefill_chain, shared_61
-    bound_prefill = _largest(-rates_second_per_byte*shared_97 - shared_100, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_100, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_100, shared_97
+    shared_97 = 1557135360*inverse_peak_head
+    del inverse_peak_head
+    shared_98 = 8053063680*inverse_peak_attention
+    del inverse_peak_attention
+    shared_99 = batch*schedule_prefill_tokens/schedule_sequences
+    del schedule_prefill_tokens, schedule_sequences
+    mfu_prefill = shared_101*shared_39*(batch*shared_97 + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_100*shared_99 + shared_98*shared_99)
+    del prefill_model_flop_attention_core, shared_39, shared_99
+    mbu_prefill = inverse_memory_bandwidth*shared_101*shared_95
+    del shared_101, shared_95
+    shared_102 = -prefill_chain + shared_59
+    del prefill_chain, shared_59
+    bound_prefill = _largest(-rates_second_per_byte*shared_96 - shared_102, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_102, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_102, shared_96
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -589,51 +598,49 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_68
+    decode_flop_attention = prefill_flop_attention_per_token*shared_66
     del prefill_flop_attention_per_token
-    shared_101 = 2*isl + schedule_decode_steps + 1
-    shared_102 = 655360*inverse_tp
-    del inverse_tp
-    decode_flop_attention_core = shared_101*shared_102*shared_68
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_68
+    shared_103 = 1310720*isl + 655360*schedule_decode_steps + 655360
+    decode_flop_attention_core = inverse_tp*shared_103*shared_66
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_66
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_68
+    decode_flop_head = prefill_flop_head_per_sequence*shared_66
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_68*(prefill_kv_byte_per_token + shared_51*shared_90 + shared_69*shared_92)
-    del prefill_kv_byte_per_token, shared_51, shared_69, shared_90, shared_92
-    decode_activation_byte = shared_68*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_66*(prefill_kv_byte_per_token + shared_67*shared_89 + shared_68*shared_91)
+    del prefill_kv_byte_per_token, shared_67, shared_68, shared_89, shared_91
+    decode_activation_byte = shared_66*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_103 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_104 = schedule_decode_rounds*shared_75
-    del shared_75
-    flop_decode = shared_103*shared_104
-    weight_byte_decode = decode_weight_byte*shared_104
-    kv_byte_decode = decode_kv_byte*shared_104
-    activation_byte_decode = decode_activation_byte*shared_104
-    shared_105 = shared_104*shared_68
-    del shared_104, shared_68
-    scale_up_byte_decode = shared_105*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_94)
-    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_94
-    scale_out_byte_decode = shared_105*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_95)
-    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_105, shared_95
-    shared_106 = decode_kv_byte + decode_weight_byte
+    shared_104 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_105 = schedule_decode_rounds*shared_74
+    del shared_74
+    flop_decode = shared_104*shared_105
+    weight_byte_decode = decode_weight_byte*shared_105
+    kv_byte_decode = decode_kv_byte*shared_105
+    activation_byte_decode = decode_activation_byte*shared_105
+    shared_106 = shared_105*shared_66
+    del shared_105, shared_66
+    scale_up_byte_decode = shared_106*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_93)
+    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_93
+    scale_out_byte_decode = shared_106*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_94)
+    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_106, shared_94
+    shared_107 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_107 = decode_activation_byte + shared_106
+    shared_108 = decode_activation_byte + shared_107
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_103/shared_107
-    del shared_103
-    shared_108 = inverse_generation_time*inverse_pp
+    arithmetic_intensity_decode = shared_104/shared_108
+    del shared_104
+    shared_109 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = schedule_decode_steps*shared_0*shared_102*shared_108*(12288*inverse_peak_attention + inverse_peak_attention_core*shared_101 + 82944*inverse_peak_ffn + 2376*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_101, shared_102
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_106*shared_108
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_106, shared_108
-    shared_109 = -generation_chain + shared_74
-    del generation_chain, shared_74
-    bound_decode = _largest(-rates_second_per_byte*shared_107 - shared_109, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_109, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_107, shared_109
+    mfu_decode = inverse_tp*schedule_decode_steps*shared_0*shared_109*(inverse_peak_attention_core*shared_103 + shared_100 + shared_97 + shared_98)
+    del inverse_peak_attention_core, inverse_tp, schedule_decode_steps, shared_0, shared_100, shared_103, shared_97, shared_98
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_107*shared_109
+    del inverse_memory_bandwidth, schedule_decode_rounds, shared_107, shared_109
+    shared_110 = -generation_chain + shared_73
+    del generation_chain, shared_73
+    bound_decode = _largest(-rates_second_per_byte*shared_108 - shared_110, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_110, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_108, shared_110
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain

@@ -233,140 +233,139 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     shared_5 = 16384*activation_byte
     prefill_attention_mha_residual_to_norm_move_per_tokens = rates_second_per_byte*shared_5
     rates_second_per_flop_attention = inverse_compute_efficiency*inverse_peak_attention
-    shared_6 = 1/np.minimum(32, tp)
-    shared_7 = 2*shared_6
-    shared_8 = inverse_tp + shared_7
-    shared_9 = 33554432*rates_second_per_flop_attention
-    prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens = shared_8*shared_9
-    shared_10 = rates_second_per_byte*stored_attention_mha_q_proj_weight
-    prefill_attention_mha_q_proj_to_v_proj_move_fixed = shared_10*shared_8
-    shared_11 = 4096*activation_byte
-    shared_12 = shared_11*(shared_8 + 1)
-    del shared_8
-    prefill_attention_mha_q_proj_to_v_proj_move_per_tokens = rates_second_per_byte*shared_12
-    shared_13 = activation_byte*inverse_tp
-    shared_14 = kv_byte*shared_6
-    shared_15 = 8192*rates_second_per_byte
-    prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens = shared_15*(activation_byte*shared_6 + shared_13 + shared_14)
+    shared_6 = 33554432*inverse_tp
+    shared_7 = 1/np.minimum(32, tp)
+    prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens = rates_second_per_flop_attention*(shared_6 + 67108864*shared_7)
+    shared_8 = 2*shared_7
+    shared_9 = rates_second_per_byte*stored_attention_mha_q_proj_weight
+    prefill_attention_mha_q_proj_to_v_proj_move_fixed = shared_9*(inverse_tp + shared_8)
+    shared_10 = 8192*shared_7
+    shared_11 = 4096*inverse_tp + 4096
+    shared_12 = activation_byte*rates_second_per_byte
+    prefill_attention_mha_q_proj_to_v_proj_move_per_tokens = shared_12*(shared_10 + shared_11)
+    shared_13 = 8192*inverse_tp
+    shared_14 = kv_byte*shared_10
+    prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens = rates_second_per_byte*(activation_byte*shared_10 + activation_byte*shared_13 + shared_14)
+    del shared_10
     rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
     prefill_attention_mha_score_to_attend_compute_per_pairs = 16384*inverse_tp*rates_second_per_flop_attention_core
-    prefill_attention_mha_score_to_attend_move_per_seq = shared_13*shared_15
-    prefill_attention_mha_score_to_attend_move_per_context = shared_14*shared_15
-    del shared_15
-    prefill_attention_mha_o_proj_compute_per_tokens = inverse_tp*shared_9
+    prefill_attention_mha_score_to_attend_move_per_seq = shared_12*shared_13
+    prefill_attention_mha_score_to_attend_move_per_context = rates_second_per_byte*shared_14
+    prefill_attention_mha_o_proj_compute_per_tokens = rates_second_per_flop_attention*shared_6
+    del shared_6
+    prefill_attention_mha_o_proj_move_fixed = inverse_tp*shared_9
     del shared_9
-    prefill_attention_mha_o_proj_move_fixed = inverse_tp*shared_10
-    del shared_10
-    shared_16 = inverse_tp + 1
-    prefill_attention_mha_o_proj_move_per_tokens = rates_second_per_byte*shared_11*shared_16
+    prefill_attention_mha_o_proj_move_per_tokens = shared_11*shared_12
+    del shared_11
     rates_second_per_flop_ffn = inverse_compute_efficiency*inverse_peak_ffn
-    shared_17 = inverse_tp*rates_second_per_flop_ffn
-    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 180355072*shared_17
-    shared_18 = 2*inverse_tp
-    shared_19 = shared_18*stored_ffn_dense_gate_proj_weight
-    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = rates_second_per_byte*shared_19
-    shared_20 = 43*inverse_tp
-    shared_21 = 512*activation_byte*(shared_20 + 8)
-    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_21
-    shared_22 = 33024*shared_13
-    del shared_13
-    prefill_ffn_dense_act_move_per_tokens = rates_second_per_byte*shared_22
-    prefill_ffn_dense_down_proj_compute_per_tokens = 90177536*shared_17
-    del shared_17
-    shared_23 = inverse_tp*stored_ffn_dense_down_proj_weight
+    shared_15 = inverse_tp*rates_second_per_flop_ffn
+    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 180355072*shared_15
+    shared_16 = inverse_tp*stored_ffn_dense_gate_proj_weight
+    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = 2*rates_second_per_byte*shared_16
+    shared_17 = activation_byte*(22016*inverse_tp + 4096)
+    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_17
+    shared_18 = 33024*inverse_tp
+    prefill_ffn_dense_act_move_per_tokens = shared_12*shared_18
+    prefill_ffn_dense_down_proj_compute_per_tokens = 90177536*shared_15
+    del shared_15
+    shared_19 = inverse_tp*stored_ffn_dense_down_proj_weight
     del stored_ffn_dense_down_proj_weight
-    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_23
-    prefill_ffn_dense_down_proj_move_per_tokens = 256*activation_byte*rates_second_per_byte*(shared_20 + 16)
-    del shared_20
+    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_19
+    prefill_ffn_dense_down_proj_move_per_tokens = shared_12*(11008*inverse_tp + 4096)
+    del shared_12
     rates_second_per_flop_head = inverse_compute_efficiency*inverse_peak_head
     del inverse_compute_efficiency
-    shared_24 = 838860800*inverse_tp
-    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_24
-    shared_25 = inverse_tp*stored_head_lm_head_weight
+    shared_20 = 838860800*inverse_tp
+    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_20
+    shared_21 = inverse_tp*stored_head_lm_head_weight
     del stored_head_lm_head_weight
-    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_25
-    prefill_head_lm_head_move_per_tokens = 4096*rates_second_per_byte*(activation_byte + 25*inverse_tp*logit_byte)
-    shared_26 = 102400*logit_byte
-    shared_27 = activation_byte + shared_26
-    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_27
-    shared_28 = np.minimum(domain, tp)
-    shared_29 = 1/shared_28
-    shared_30 = shared_28 - 1
+    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_21
+    shared_22 = 4096*activation_byte
+    shared_23 = 102400*logit_byte
+    shared_24 = inverse_tp*shared_23
+    shared_25 = shared_22 + shared_24
+    prefill_head_lm_head_move_per_tokens = rates_second_per_byte*shared_25
+    shared_26 = activation_byte + shared_23
+    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_26
+    shared_27 = np.minimum(domain, tp)
+    shared_28 = 1/shared_27
+    shared_29 = shared_27 - 1
+    shared_30 = shared_28*shared_29
+    shared_31 = 8192*activation_byte
+    prefill_embedding_link_scale_up_byte_0 = shared_30*shared_31
+    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_29))
+    shared_32 = np.ceil(shared_28*tp)
+    shared_33 = shared_32 - 1
+    shared_34 = shared_28*shared_33/shared_32
     del shared_28
-    shared_31 = shared_29*shared_30
-    shared_32 = 8192*activation_byte
-    prefill_embedding_link_scale_up_byte_0 = shared_31*shared_32
-    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_30))
-    shared_33 = np.ceil(shared_29*tp)
-    shared_34 = shared_33 - 1
-    shared_35 = shared_29*shared_34/shared_33
-    del shared_29, shared_33
-    prefill_embedding_link_scale_out_byte_0 = shared_32*shared_35
-    del shared_32
-    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
-    shared_36 = scale_out_latency*shared_34 + scale_up_latency*shared_30
-    del shared_30, shared_34
-    prefill_embedding_link_hops = 2*shared_36
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    prefill_head_link_scale_up_byte_0 = shared_26*shared_31
+    prefill_embedding_link_scale_out_byte_0 = shared_31*shared_34
     del shared_31
-    prefill_head_link_scale_out_byte_0 = shared_26*shared_35
-    del shared_35
-    prefill_head_link_hops = shared_36
-    del shared_36
+    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
+    prefill_embedding_link_hops = scale_out_latency*(2*shared_32 - 2) + scale_up_latency*(2*shared_27 - 2)
+    del shared_27, shared_32
+    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
+    prefill_head_link_scale_up_byte_0 = shared_23*shared_30
+    del shared_30
+    prefill_head_link_scale_out_byte_0 = shared_23*shared_34
+    del shared_34
+    prefill_head_link_hops = scale_out_latency*shared_33 + scale_up_latency*shared_29
+    del shared_29, shared_33
     prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
     del rates_second_per_byte_scale_up_0
-    shared_37 = inverse_dp*inverse_tp
+    shared_35 = inverse_dp*inverse_tp
     del inverse_dp
-    shared_38 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_37))))
-    shared_39 = pp - shared_38
-    prefill_pipeline_link_scale_up_byte_0 = shared_11*shared_39
+    shared_36 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_35))))
+    shared_37 = pp - shared_36
+    prefill_pipeline_link_scale_up_byte_0 = shared_22*shared_37
     rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
     del inverse_link_efficiency
-    shared_40 = shared_38 - 1
-    del shared_38
-    prefill_pipeline_link_scale_out_byte_0 = shared_11*shared_40
-    prefill_pipeline_link_hops = scale_out_latency*shared_40 + scale_up_latency*shared_39
-    del shared_39, shared_40
+    shared_38 = shared_36 - 1
+    del shared_36
+    prefill_pipeline_link_scale_out_byte_0 = shared_22*shared_38
+    del shared_22
+    prefill_pipeline_link_hops = scale_out_latency*shared_38 + scale_up_latency*shared_37
+    del shared_37, shared_38
     prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_1
     del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_1
     prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
     prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
     prefill_attention_mha_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mha_q_proj_to_v_proj_rest_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
-    shared_41 = inverse_schedule_piece*isl
+    shared_39 = inverse_schedule_piece*isl
     del inverse_schedule_piece
-    shared_42 = np.floor(shared_41)
-    prefill_attention_mha_score_to_attend_0_pieces = shared_42
-    shared_43 = schedule_piece*schedule_sequences
-    prefill_attention_mha_score_to_attend_0_move = shared_43*(prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq)
-    shared_44 = schedule_piece + 1
-    prefill_attention_mha_score_to_attend_0_gap = -prefill_attention_mha_score_to_attend_0_move + (0.5)*prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_44
-    shared_45 = -prefill_attention_mha_score_to_attend_move_per_context
-    prefill_attention_mha_score_to_attend_0_slope = shared_43*(prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece + shared_45)
-    shared_46 = -shared_42 + np.ceil(shared_41)
-    prefill_attention_mha_score_to_attend_1_pieces = shared_46
-    shared_47 = schedule_piece*shared_42
-    shared_48 = isl + 1
-    shared_49 = shared_47 + shared_48
-    prefill_attention_mha_score_to_attend_1_compute = prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_sequences*shared_49*((0.5)*isl - 0.5*shared_47)
-    shared_50 = isl - shared_47
-    prefill_attention_mha_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq*shared_50)
-    shared_51 = prefill_attention_mha_score_to_attend_0_pieces - 1
-    shared_52 = _turn(prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_0_pieces)
-    shared_53 = prefill_attention_mha_score_to_attend_0_slope*(shared_52 - 1)
-    shared_54 = 2*prefill_attention_mha_score_to_attend_0_gap
-    prefill_attention_mha_score_to_attend_time = (0.5)*prefill_attention_mha_score_to_attend_0_pieces*(2*prefill_attention_mha_score_to_attend_0_move + prefill_attention_mha_score_to_attend_move_per_context*shared_43*shared_51) + prefill_attention_mha_score_to_attend_1_pieces*np.maximum(prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move) + np.maximum(shared_52*(prefill_attention_mha_score_to_attend_0_gap + (0.5)*shared_53), (0.5)*prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_slope*shared_51 + shared_54) - 0.5*shared_52*(shared_53 + shared_54))
-    del prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_move, prefill_attention_mha_score_to_attend_0_pieces, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move, prefill_attention_mha_score_to_attend_1_pieces, shared_43, shared_51, shared_52, shared_53, shared_54
+    shared_40 = np.floor(shared_39)
+    prefill_attention_mha_score_to_attend_0_pieces = shared_40
+    prefill_attention_mha_score_to_attend_0_move = schedule_piece*schedule_sequences*(prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq)
+    shared_41 = schedule_piece + 1
+    prefill_attention_mha_score_to_attend_0_gap = -prefill_attention_mha_score_to_attend_0_move + (0.5)*prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_41
+    shared_42 = (schedule_piece*schedule_piece)
+    shared_43 = prefill_attention_mha_score_to_attend_move_per_context*schedule_piece
+    prefill_attention_mha_score_to_attend_0_slope = schedule_sequences*(prefill_attention_mha_score_to_attend_compute_per_pairs*shared_42 - shared_43)
+    shared_44 = -shared_40 + np.ceil(shared_39)
+    prefill_attention_mha_score_to_attend_1_pieces = shared_44
+    shared_45 = schedule_piece*shared_40
+    shared_46 = isl - shared_45
+    shared_47 = shared_46*((0.5)*isl + (0.5)*shared_45 + 0.5)
+    prefill_attention_mha_score_to_attend_1_compute = prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_sequences*shared_47
+    prefill_attention_mha_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq*shared_46)
+    del shared_46
+    shared_48 = prefill_attention_mha_score_to_attend_0_pieces - 1
+    shared_50 = (0.5)*prefill_attention_mha_score_to_attend_0_slope
+    shared_49 = _turn(prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_0_pieces)
+    del prefill_attention_mha_score_to_attend_0_slope
+    shared_51 = shared_49*(prefill_attention_mha_score_to_attend_0_gap + shared_50*(shared_49 - 1))
+    del shared_49
+    prefill_attention_mha_score_to_attend_time = prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_move + (0.5)*schedule_sequences*shared_43*shared_48) + prefill_attention_mha_score_to_attend_1_pieces*np.maximum(prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move) + np.maximum(shared_51, prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_gap + shared_48*shared_50) - shared_51)
+    del prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_move, prefill_attention_mha_score_to_attend_0_pieces, prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move, prefill_attention_mha_score_to_attend_1_pieces, shared_43, shared_48, shared_50, shared_51
     prefill_attention_mha_o_proj_full_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_step_tokens)
     prefill_attention_mha_o_proj_rest_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_rest_tokens)
     prefill_attention_mha_full = prefill_attention_mha_o_proj_full_step + prefill_attention_mha_q_proj_to_v_proj_full_step
     del prefill_attention_mha_o_proj_full_step, prefill_attention_mha_q_proj_to_v_proj_full_step
     prefill_attention_mha_per_token = prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens + prefill_attention_mha_residual_to_norm_move_per_tokens
-    prefill_attention_mha_last = np.maximum(schedule_step_tokens*(prefill_attention_mha_score_to_attend_move_per_context*shared_41 + prefill_attention_mha_score_to_attend_move_per_seq), prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
-    del shared_41
-    shared_55 = prefill_attention_mha_residual_to_norm_move_fixed*schedule_prefill_steps
-    prefill_attention_mha_work = prefill_attention_mha_full*schedule_whole_steps + prefill_attention_mha_per_token*schedule_prefill_tokens + prefill_attention_mha_score_to_attend_time + schedule_rest_steps*(prefill_attention_mha_o_proj_rest_step + prefill_attention_mha_q_proj_to_v_proj_rest_step) + shared_55
+    prefill_attention_mha_last = np.maximum(schedule_step_tokens*(prefill_attention_mha_score_to_attend_move_per_context*shared_39 + prefill_attention_mha_score_to_attend_move_per_seq), prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
+    del schedule_piece, shared_39
+    shared_52 = prefill_attention_mha_residual_to_norm_move_fixed*schedule_prefill_steps
+    prefill_attention_mha_work = prefill_attention_mha_full*schedule_whole_steps + prefill_attention_mha_per_token*schedule_prefill_tokens + prefill_attention_mha_score_to_attend_time + schedule_rest_steps*(prefill_attention_mha_o_proj_rest_step + prefill_attention_mha_q_proj_to_v_proj_rest_step) + shared_52
     del prefill_attention_mha_o_proj_rest_step, prefill_attention_mha_q_proj_to_v_proj_rest_step, prefill_attention_mha_score_to_attend_time
     prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
     prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
@@ -376,8 +375,8 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
     del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
     prefill_ffn_dense_per_token = prefill_attention_mha_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
-    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_55
-    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_55
+    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_52
+    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_52
     schedule_rows = schedule_sequences/schedule_prefill_steps
     prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
     prefill_head_work = schedule_prefill_steps*(prefill_attention_mha_residual_to_norm_move_fixed + prefill_attention_mha_residual_to_norm_move_per_tokens*schedule_rows + prefill_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_rows)
@@ -386,28 +385,28 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     prefill_attention_time = 32*prefill_attention_mha_work
     prefill_ffn_time = 32*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_56 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 65*prefill_embedding_link + prefill_head_link + shared_56
-    shared_57 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 292*shared_57
-    shared_58 = prefill_communication_time + prefill_launch_time
-    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_58
+    shared_53 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
+    prefill_communication_time = 65*prefill_embedding_link + prefill_head_link + shared_53
+    shared_54 = launch_latency*schedule_prefill_steps
+    prefill_launch_time = 292*shared_54
+    shared_55 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_55
     inverse_prefill_chain = 1/prefill_chain
-    shared_59 = np.minimum(32, np.maximum(0, 32 - np.ceil(32*inverse_pp)))
-    shared_60 = 32 - shared_59
-    shared_61 = np.floor(inverse_pp)
-    shared_62 = -9*shared_59 + shared_61 + 291
-    prefill_stage = prefill_head_link + prefill_head_work + shared_57*shared_62 + shared_60*(prefill_attention_mha_work + prefill_embedding_link) + shared_60*(prefill_embedding_link + prefill_ffn_dense_work) + shared_61*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_mha_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_57
-    shared_63 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_64 = prefill_attention_mha_residual_to_norm_move_fixed + shared_63
-    prefill_bubble = shared_56 + shared_59*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_64) + shared_59*(5*launch_latency + prefill_attention_mha_full + prefill_attention_mha_last + prefill_attention_mha_per_token*schedule_step_tokens + shared_64) + (1 - shared_61)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_63)
-    del prefill_attention_mha_full, prefill_attention_mha_last, prefill_attention_mha_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_56, shared_59, shared_63, shared_64
+    shared_56 = np.minimum(32, np.maximum(0, 32 - np.ceil(32*inverse_pp)))
+    shared_57 = 32 - shared_56
+    shared_58 = np.floor(inverse_pp)
+    shared_59 = -9*shared_56 + shared_58 + 291
+    prefill_stage = prefill_head_link + prefill_head_work + shared_54*shared_59 + shared_57*(prefill_attention_mha_work + prefill_embedding_link) + shared_57*(prefill_embedding_link + prefill_ffn_dense_work) + shared_58*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_mha_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_54
+    shared_60 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
+    shared_61 = prefill_attention_mha_residual_to_norm_move_fixed + shared_60
+    prefill_bubble = shared_53 + shared_56*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_61) + shared_56*(5*launch_latency + prefill_attention_mha_full + prefill_attention_mha_last + prefill_attention_mha_per_token*schedule_step_tokens + shared_61) + (1 - shared_58)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_60)
+    del prefill_attention_mha_full, prefill_attention_mha_last, prefill_attention_mha_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_53, shared_56, shared_60, shared_61
     prefill_time = prefill_bubble + prefill_stage
     del prefill_bubble, prefill_stage
     inverse_prefill_time = 1/prefill_time
-    shared_65 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_65
+    shared_62 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_62
     del prefill_embedding_lookup_move_per_tokens
     generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
     del prefill_embedding_link_hops, prefill_embedding_link_per_token
@@ -415,17 +414,20 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_attention_mha_residual_to_norm_move_fixed, prefill_attention_mha_residual_to_norm_move_per_tokens
     generation_attention_mha_q_proj_to_v_proj_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed, prefill_attention_mha_q_proj_to_v_proj_move_per_tokens
-    generation_attention_mha_score_to_attend_move = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_move_per_context*shared_48 + prefill_attention_mha_score_to_attend_move_per_seq)
+    shared_63 = isl + 1
+    generation_attention_mha_score_to_attend_move = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_move_per_context*shared_63 + prefill_attention_mha_score_to_attend_move_per_seq)
     del prefill_attention_mha_score_to_attend_move_per_seq
-    generation_attention_mha_score_to_attend_gap = -generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_48
-    generation_attention_mha_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_compute_per_pairs + shared_45)
-    del prefill_attention_mha_score_to_attend_compute_per_pairs, shared_45
-    shared_66 = schedule_decode_steps - 1
-    shared_67 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
-    shared_68 = generation_attention_mha_score_to_attend_slope*(shared_67 - 1)
-    shared_69 = 2*generation_attention_mha_score_to_attend_gap
-    generation_attention_mha_score_to_attend_time = (0.5)*schedule_decode_steps*(2*generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_move_per_context*schedule_decode_sequences*shared_66) + np.maximum(shared_67*(generation_attention_mha_score_to_attend_gap + (0.5)*shared_68), (0.5)*schedule_decode_steps*(generation_attention_mha_score_to_attend_slope*shared_66 + shared_69) - 0.5*shared_67*(shared_68 + shared_69))
-    del generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, generation_attention_mha_score_to_attend_slope, prefill_attention_mha_score_to_attend_move_per_context, shared_67, shared_68, shared_69
+    generation_attention_mha_score_to_attend_gap = -generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_63
+    generation_attention_mha_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_compute_per_pairs - prefill_attention_mha_score_to_attend_move_per_context)
+    del prefill_attention_mha_score_to_attend_compute_per_pairs
+    shared_64 = schedule_decode_steps - 1
+    shared_66 = (0.5)*generation_attention_mha_score_to_attend_slope
+    shared_65 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
+    del generation_attention_mha_score_to_attend_slope
+    shared_67 = shared_65*(generation_attention_mha_score_to_attend_gap + shared_66*(shared_65 - 1))
+    del shared_65
+    generation_attention_mha_score_to_attend_time = schedule_decode_steps*(generation_attention_mha_score_to_attend_move + (0.5)*prefill_attention_mha_score_to_attend_move_per_context*schedule_decode_sequences*shared_64) + np.maximum(shared_67, schedule_decode_steps*(generation_attention_mha_score_to_attend_gap + shared_64*shared_66) - shared_67)
+    del generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, prefill_attention_mha_score_to_attend_move_per_context, shared_66, shared_67
     generation_attention_mha_o_proj_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_decode_sequences)
     del prefill_attention_mha_o_proj_compute_per_tokens, prefill_attention_mha_o_proj_move_fixed, prefill_attention_mha_o_proj_move_per_tokens
     generation_attention_mha_work = generation_attention_mha_score_to_attend_time + schedule_decode_steps*(generation_attention_mha_o_proj_step + generation_attention_mha_q_proj_to_v_proj_step + generation_attention_mha_residual_to_norm_step + prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
@@ -447,13 +449,13 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     generation_head_time = generation_embedding_work + generation_head_work
     generation_communication_time = 65*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
     del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_70 = launch_latency*schedule_decode_steps
-    generation_launch_time = 292*shared_70
-    shared_71 = generation_communication_time + generation_launch_time
-    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_71
+    shared_68 = launch_latency*schedule_decode_steps
+    generation_launch_time = 292*shared_68
+    shared_69 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_69
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_60*(generation_attention_mha_work + generation_embedding_link) + shared_60*(generation_embedding_link + generation_ffn_dense_work) + shared_61*(generation_embedding_link + generation_embedding_work) + shared_62*shared_70
-    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_62, shared_70
+    generation_stage = generation_head_link + generation_head_work + shared_57*(generation_attention_mha_work + generation_embedding_link) + shared_57*(generation_embedding_link + generation_ffn_dense_work) + shared_58*(generation_embedding_link + generation_embedding_work) + shared_59*shared_68
+    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_59, shared_68
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_stage
     inverse_generation_time = 1/generation_time
@@ -461,113 +463,119 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     inverse_e2el = 1/e2el
     tpot = generation_time/schedule_decode_steps
     del generation_time
-    shared_72 = dp*tp
-    devices = pp*shared_72
-    shared_73 = batch*inverse_e2el
+    shared_70 = dp*tp
+    devices = pp*shared_70
+    shared_71 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_73
+    output_throughput = osl*shared_71
     inverse_output_throughput = 1/output_throughput
-    shared_74 = isl + osl
-    total_throughput = shared_73*shared_74
-    request_throughput = shared_73
-    del shared_73
+    shared_72 = isl + osl
+    total_throughput = shared_71*shared_72
+    request_throughput = shared_71
+    del shared_71
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_75 = devices*inverse_output_throughput
+    shared_73 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_76 = 1000000*price
-    cost_per_million_tokens = shared_75*shared_76
-    cost_per_million_total_tokens = devices*e2el*shared_76/(batch*shared_74)
-    del shared_76
-    energy_per_token = shared_75*tdp
-    del shared_75
-    shared_77 = shared_60*stored_attention_mha_q_proj_weight
-    memory_weights = shared_18*shared_77 + shared_19*shared_60 + shared_23*shared_60 + shared_25 + shared_3*shared_61 + 2*shared_60*stored_attention_mha_norm_weight + shared_7*shared_77 + stored_attention_mha_norm_weight
-    del shared_19, shared_3, shared_61, shared_7, shared_77
-    memory_kv_per_sequence = 8192*kv_block*shared_14*shared_60*np.ceil(shared_74/kv_block)
-    del shared_60, shared_74
+    shared_74 = 1000000*price
+    cost_per_million_tokens = shared_73*shared_74
+    cost_per_million_total_tokens = devices*e2el*shared_74/(batch*shared_72)
+    del shared_74
+    energy_per_token = shared_73*tdp
+    del shared_73
+    shared_75 = 2*shared_57
+    memory_weights = inverse_tp*shared_75*stored_attention_mha_q_proj_weight + shared_16*shared_75 + shared_19*shared_57 + shared_21 + shared_3*shared_58 + shared_57*shared_8*stored_attention_mha_q_proj_weight + shared_75*stored_attention_mha_norm_weight + stored_attention_mha_norm_weight
+    del shared_16, shared_3, shared_58, shared_75, shared_8
+    memory_kv_per_sequence = kv_block*shared_14*shared_57*np.ceil(shared_72/kv_block)
+    del shared_14, shared_57, shared_72
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_78 = shared_16*shared_26
-    del shared_16
-    shared_79 = inverse_tp*shared_26
-    shared_80 = shared_11 + shared_79
-    shared_81 = shared_11*(shared_18 + 3*shared_6)
-    del shared_11, shared_18
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_27, shared_5), shared_78), shared_80), max_num_batched_tokens*shared_12), max_num_batched_tokens*shared_21), max_num_batched_tokens*shared_22), max_num_batched_tokens*shared_5), max_num_batched_tokens*shared_81)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_12, shared_21), shared_22), shared_27), shared_5), shared_78), shared_80), shared_81)
-    del shared_12, shared_21, shared_22, shared_27, shared_5, shared_78, shared_80, shared_81
+    shared_76 = activation_byte*shared_18
+    del shared_18
+    shared_77 = logit_byte*(102400*inverse_tp + 102400)
+    shared_78 = activation_byte*(shared_13 + 12288*shared_7 + 4096)
+    del shared_13
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_25, shared_26), shared_5), shared_77), max_num_batched_tokens*shared_17), max_num_batched_tokens*shared_5), max_num_batched_tokens*shared_76), max_num_batched_tokens*shared_78)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_17, shared_25), shared_26), shared_5), shared_76), shared_77), shared_78)
+    del shared_17, shared_25, shared_26, shared_5, shared_76, shared_77, shared_78
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
     memory_limit = memory_byte*memory_utilization
-    shared_82 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_82
-    shared_83 = -memory_limit + shared_82
-    del shared_82
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_83)/memory_kv_per_sequence, -shared_83/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_83
+    shared_79 = framework_byte + memory_weights
+    memory_total = memory_activation + memory_kv + shared_79
+    shared_80 = -memory_limit + shared_79
+    del shared_79
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_80)/memory_kv_per_sequence, -shared_80/(memory_decode_peak + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_80
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_84 = shared_42 - 1
-    shared_85 = 262144*(schedule_piece*schedule_piece)*shared_42*shared_84 + 262144*shared_44*shared_47 + 262144*shared_46*shared_49*shared_50
-    del schedule_piece, shared_42, shared_44, shared_49, shared_50
-    prefill_model_flop_attention_core = batch*shared_85
-    prefill_flop_attention_per_token = 2147483648*inverse_tp + 2147483648*shared_6
+    shared_81 = shared_40 - 1
+    shared_82 = 262144*shared_40*shared_42*shared_81 + 262144*shared_41*shared_45 + 524288*shared_44*shared_47
+    del shared_40, shared_41, shared_42, shared_47
+    prefill_model_flop_attention_core = batch*shared_82
+    prefill_flop_attention_per_token = 2147483648*inverse_tp + 2147483648*shared_7
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_85
-    del shared_85
+    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_82
+    del shared_82
     prefill_flop_ffn_per_token = 8657043456*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
-    prefill_flop_head_per_sequence = shared_24
-    del shared_24
+    prefill_flop_head_per_sequence = shared_20
+    del shared_20
     prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_86 = 64*inverse_tp
-    prefill_weight_byte_per_step = 32*shared_23 + shared_25 + 64*shared_6*stored_attention_mha_q_proj_weight + shared_86*stored_attention_mha_q_proj_weight + shared_86*stored_ffn_dense_gate_proj_weight + 65*stored_attention_mha_norm_weight
-    del shared_23, shared_25, shared_86, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight, stored_ffn_dense_gate_proj_weight
+    shared_83 = 64*inverse_tp
+    prefill_weight_byte_per_step = 32*shared_19 + shared_21 + 64*shared_7*stored_attention_mha_q_proj_weight + shared_83*stored_attention_mha_q_proj_weight + shared_83*stored_ffn_dense_gate_proj_weight + 65*stored_attention_mha_norm_weight
+    del shared_19, shared_21, shared_83, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight, stored_ffn_dense_gate_proj_weight
     prefill_weight_byte_per_token = shared_4
     del shared_4
-    shared_87 = 262144*shared_14
-    prefill_kv_byte_per_token = shared_87
-    prefill_activation_byte_per_token = activation_byte*(2899968*inverse_tp + 524288*shared_6 + 1576961)
-    del shared_6
-    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_26 + shared_79
-    del shared_26, shared_79
+    shared_84 = kv_byte*shared_7
+    shared_85 = 262144*shared_84
+    prefill_kv_byte_per_token = shared_85
+    prefill_activation_byte_per_token = activation_byte*(2899968*inverse_tp + 524288*shared_7 + 1576961)
+    del shared_7
+    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_23 + shared_24
+    del shared_23, shared_24
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_88 = schedule_sequences*shared_47
-    del shared_47
-    shared_89 = 131072*shared_14
-    del shared_14
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_46*shared_87 + shared_84*shared_88*shared_89 + shared_87*shared_88
-    del shared_1, shared_46, shared_84, shared_88
+    shared_86 = schedule_sequences*shared_45
+    del shared_45
+    shared_87 = 131072*shared_84
+    del shared_84
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_44*shared_85 + shared_81*shared_86*shared_87 + shared_85*shared_86
+    del shared_1, shared_44, shared_81, shared_86
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_90 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_72*shared_90
-    weight_byte_prefill = prefill_weight_byte*shared_72
-    kv_byte_prefill = prefill_kv_byte*shared_72
-    activation_byte_prefill = prefill_activation_byte*shared_72
-    shared_91 = 65*prefill_embedding_link_scale_up_byte_0
+    shared_88 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_70*shared_88
+    weight_byte_prefill = prefill_weight_byte*shared_70
+    kv_byte_prefill = prefill_kv_byte*shared_70
+    activation_byte_prefill = prefill_activation_byte*shared_70
+    shared_89 = 65*prefill_embedding_link_scale_up_byte_0
     del prefill_embedding_link_scale_up_byte_0
-    scale_up_byte_prefill = shared_72*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_91)
-    shared_92 = 65*prefill_embedding_link_scale_out_byte_0
+    scale_up_byte_prefill = shared_70*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_89)
+    shared_90 = 65*prefill_embedding_link_scale_out_byte_0
     del prefill_embedding_link_scale_out_byte_0
-    scale_out_byte_prefill = shared_72*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_92)
-    shared_93 = prefill_kv_byte + prefill_weight_byte
+    scale_out_byte_prefill = shared_70*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_90)
+    shared_91 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_94 = prefill_activation_byte + shared_93
+    shared_92 = prefill_activation_byte + shared_91
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_90/shared_94
-    del shared_90
+    arithmetic_intensity_prefill = shared_88/shared_92
+    del shared_88
+    shared_93 = 838860800*inverse_peak_head
+    del inverse_peak_head
+    shared_94 = 4294967296*inverse_peak_attention
+    del inverse_peak_attention
     shared_95 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    shared_96 = inverse_pp*inverse_prefill_time
+    shared_96 = 8657043456*inverse_peak_ffn
+    del inverse_peak_ffn
+    shared_97 = inverse_pp*inverse_prefill_time
     del inverse_prefill_time
-    mfu_prefill = shared_37*shared_96*(838860800*batch*inverse_peak_head + 4294967296*inverse_peak_attention*shared_95 + inverse_peak_attention_core*prefill_model_flop_attention_core + 8657043456*inverse_peak_ffn*shared_95)
-    del prefill_model_flop_attention_core, shared_37, shared_95
-    mbu_prefill = inverse_memory_bandwidth*shared_93*shared_96
-    del shared_93, shared_96
-    shared_97 = -prefill_chain + shared_58
-    del prefill_chain, shared_58
-    bound_prefill = _largest(-rates_second_per_byte*shared_94 - shared_97, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_97, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_94, shared_97
+    mfu_prefill = shared_35*shared_97*(batch*shared_93 + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_94*shared_95 + shared_95*shared_96)
+    del prefill_model_flop_attention_core, shared_35, shared_95
+    mbu_prefill = inverse_memory_bandwidth*shared_91*shared_97
+    del shared_91, shared_97
+    shared_98 = -prefill_chain + shared_55
+    del prefill_chain, shared_55
+    bound_prefill = _largest(-rates_second_per_byte*shared_92 - shared_98, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_98, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_92, shared_98
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -578,35 +586,33 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_65
+    decode_flop_attention = prefill_flop_attention_per_token*shared_62
     del prefill_flop_attention_per_token
-    shared_98 = 2*isl + schedule_decode_steps + 1
-    shared_99 = 262144*inverse_tp
-    del inverse_tp
-    decode_flop_attention_core = shared_65*shared_98*shared_99
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_65
+    shared_99 = 524288*isl + 262144*schedule_decode_steps + 262144
+    decode_flop_attention_core = inverse_tp*shared_62*shared_99
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_62
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_65
+    decode_flop_head = prefill_flop_head_per_sequence*shared_62
     del prefill_flop_head_per_sequence
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_65*(prefill_kv_byte_per_token + shared_48*shared_87 + shared_66*shared_89)
-    del prefill_kv_byte_per_token, shared_48, shared_66, shared_87, shared_89
-    decode_activation_byte = shared_65*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_62*(prefill_kv_byte_per_token + shared_63*shared_85 + shared_64*shared_87)
+    del prefill_kv_byte_per_token, shared_63, shared_64, shared_85, shared_87
+    decode_activation_byte = shared_62*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
     shared_100 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_101 = schedule_decode_rounds*shared_72
-    del shared_72
+    shared_101 = schedule_decode_rounds*shared_70
+    del shared_70
     flop_decode = shared_100*shared_101
     weight_byte_decode = decode_weight_byte*shared_101
     kv_byte_decode = decode_kv_byte*shared_101
     activation_byte_decode = decode_activation_byte*shared_101
-    shared_102 = shared_101*shared_65
-    del shared_101, shared_65
-    scale_up_byte_decode = shared_102*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_91)
-    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_91
-    scale_out_byte_decode = shared_102*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_92)
-    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_102, shared_92
+    shared_102 = shared_101*shared_62
+    del shared_101, shared_62
+    scale_up_byte_decode = shared_102*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_89)
+    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_89
+    scale_out_byte_decode = shared_102*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_90)
+    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_102, shared_90
     shared_103 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
     shared_104 = decode_activation_byte + shared_103
@@ -615,12 +621,12 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del shared_100
     shared_105 = inverse_generation_time*inverse_pp
     del inverse_generation_time, inverse_pp
-    mfu_decode = schedule_decode_steps*shared_0*shared_105*shared_99*(16384*inverse_peak_attention + inverse_peak_attention_core*shared_98 + 33024*inverse_peak_ffn + 3200*inverse_peak_head)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, schedule_decode_steps, shared_0, shared_98, shared_99
+    mfu_decode = inverse_tp*schedule_decode_steps*shared_0*shared_105*(inverse_peak_attention_core*shared_99 + shared_93 + shared_94 + shared_96)
+    del inverse_peak_attention_core, inverse_tp, schedule_decode_steps, shared_0, shared_93, shared_94, shared_96, shared_99
     mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_103*shared_105
     del inverse_memory_bandwidth, schedule_decode_rounds, shared_103, shared_105
-    shared_106 = -generation_chain + shared_71
-    del generation_chain, shared_71
+    shared_106 = -generation_chain + shared_69
+    del generation_chain, shared_69
     bound_decode = _largest(-rates_second_per_byte*shared_104 - shared_106, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_106, generation_communication_time, generation_launch_time)
     del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_104, shared_106
     share_decode_attention = generation_attention_time*inverse_generation_chain
