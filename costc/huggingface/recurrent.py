@@ -204,6 +204,7 @@ RECURRENT: dict[str, Row] = {
             "intermediate_size": 14848,
             "num_hidden_layers": 76,
             "num_attention_heads": 16,
+            "num_key_value_heads": 16,
             "n_mamba_heads": 2,
             "mamba_d_state": 16,
             "attn_layer_period": 6,

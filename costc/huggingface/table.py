@@ -54,18 +54,18 @@ TABLE: dict[str, Row | Wrapper] = {
     **LATENT,
     # ---- Llama's form
     "llama": Row(decoder, BIASED),
-    "mistral": Row(decoder, Traits(window="all")),
+    "mistral": Row(decoder, Traits(window="all"), {"sliding_window": 4096, "num_key_value_heads": 8}),
     "mixtral": Row(decoder, Traits(window="all", moe="all"), {"num_key_value_heads": 8, "num_experts_per_tok": 2}),
-    "qwen2": Row(decoder, Traits(attention_bias=True, window="flagged")),
+    "qwen2": Row(decoder, Traits(attention_bias=True, window="flagged"), {"num_key_value_heads": 32}),
     "qwen3": Row(
         decoder,
         Traits(attention_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="flagged"),
-        BF16_SCALES,
+        {"num_key_value_heads": 32, "head_dim": 128, **BF16_SCALES},
     ),
     "qwen3_moe": Row(
         decoder,
         Traits(attention_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="flagged", moe="step"),
-        BF16_SCALES,
+        {"num_key_value_heads": 4, **BF16_SCALES},
         fixed={"qkv_bias": (False,), "use_qk_norm": (True,)},
     ),
     # ---- hybrids of linear attention
@@ -102,6 +102,7 @@ TABLE: dict[str, Row | Wrapper] = {
         Traits(moe="latent"),
         {
             "first_k_dense_replace": 1,
+            "v_head_dim": 128,
             "linear_head_dim": 128,
             "linear_num_heads": 32,
             "linear_conv_kernel_dim": 4,
@@ -119,7 +120,7 @@ TABLE: dict[str, Row | Wrapper] = {
     "bailing_hybrid": Row(
         ling_hybrid,
         Traits(moe="sized"),
-        {"first_k_dense_replace": 2, "layer_group_size": 6, "short_conv_kernel_size": 4, "num_shared_experts": 1},
+        {"first_k_dense_replace": 2, "v_head_dim": 128, "layer_group_size": 6, "short_conv_kernel_size": 4, "num_shared_experts": 1},
         ignored=LING_IGNORED,
         fixed=LING_FIXED,
     ),

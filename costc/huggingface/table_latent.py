@@ -9,15 +9,18 @@ from costc.huggingface.families.views import merging, moonvit
 from costc.huggingface.row import EXPONENT_SCALES, SHORT_SHAPES, Row, Traits, Wrapper
 
 MLA_HEADS = {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
-DSA = {"index_topk": 2048, "index_head_dim": 128, "index_n_heads": 64, "first_k_dense_replace": 3, "n_shared_experts": 1}
+DSA = {"index_topk": 2048, "index_head_dim": 128, "index_n_heads": 64, "first_k_dense_replace": 3, "n_shared_experts": 1} | {
+    "q_lora_rank": 1536,
+    "v_head_dim": 128,
+}
 COMPRESSED = Row(
     compressed,
-    Traits(moe="first"),
+    Traits(moe="first", mlp_bias="mlp_bias"),
     {"head_dim": 512, "q_lora_rank": 1024, "o_groups": 8, "o_lora_rank": 1024, "sliding_window": 128, "hc_mult": 4}
     | {"hc_sinkhorn_iters": 20, "index_n_heads": 64, "index_head_dim": 128, "index_topk": 512, "n_shared_experts": 1}
     | EXPONENT_SCALES,
     ignored=("qk_rope_head_dim", "hc_eps", "compress_rope_theta", "expert_dtype"),
-    fixed={"num_key_value_heads": (1,), "attention_bias": (False,), "mlp_bias": (False,), "topk_method": ("noaux_tc",)},
+    fixed={"num_key_value_heads": (1,), "attention_bias": (False,), "topk_method": ("noaux_tc",), "n_shared_experts": (1,)},
 )
 PROJECTED = ("projection_hidden_size", "projection_layer_norm_eps")
 BLOCKS = Row(
@@ -42,9 +45,9 @@ SEEN = (
 LATENT: dict[str, Row | Wrapper] = {
     "deepseek_v2": Row(
         latent,
-        Traits(moe="first"),
+        Traits(moe="first", mlp_bias="mlp_bias"),
         {"topk_method": "greedy", "q_lora_rank": 1536, "kv_lora_rank": 512, "n_shared_experts": 2, **MLA_HEADS},
-        fixed={"mlp_bias": (False,), "topk_method": ("greedy", "group_limited_greedy")},
+        fixed={"topk_method": ("greedy", "group_limited_greedy")},
     ),
     "deepseek_v3": Row(
         latent,
@@ -60,7 +63,7 @@ LATENT: dict[str, Row | Wrapper] = {
     "glm4_moe_lite": Row(
         latent,
         Traits(moe="first"),
-        {"first_k_dense_replace": 1, "n_shared_experts": 1, "q_lora_rank": 768, "kv_lora_rank": 512},
+        {"first_k_dense_replace": 1, "n_shared_experts": 1, "q_lora_rank": 768, "kv_lora_rank": 512, "v_head_dim": 256},
     ),
     "mistral4": Row(
         latent,
@@ -82,7 +85,7 @@ LATENT: dict[str, Row | Wrapper] = {
     "glm_moe_dsa": Row(
         indexed,
         Traits(moe="first", mtp="shared"),
-        {**DSA, "index_n_heads": 32, "q_lora_rank": 2048},
+        {**DSA, "index_n_heads": 32, "q_lora_rank": 2048, "v_head_dim": 256},
         ignored=("indexer_rope_interleave", "index_share_for_mtp_iteration"),
         fixed={"mlp_bias": (False,)},
     ),

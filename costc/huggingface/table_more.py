@@ -49,7 +49,7 @@ STEP_ASIDE = (
     "zero_centered", "yarn_only_types", "swiglu_limits", "swiglu_limits_shared", "partial_rotary_factors", "fuse_qkv_proj",
 )  # fmt: skip
 STEP_FORM: dict[str, tuple[Any, ...]] = {
-    "mlp_bias": (False,), "use_qk_norm": (True,), "att_impl_type": ("GQA",), "use_moe": (True,), "moe_every_n_layer": (1,),
+    "use_qk_norm": (True,), "att_impl_type": ("GQA",), "use_moe": (True,), "moe_every_n_layer": (1,),
     "sink": (False,), "use_mfa": (False,),
 }  # fmt: skip
 LING_ASIDE = (
@@ -136,14 +136,16 @@ MORE: dict[str, Row | Wrapper] = {
     "qwen2_vl": Wrapper(kind="qwen2_vl_text", towers={"vision_config": towers.plain}, tied="either"),
     "qwen2_5_vl_text": Row(decoder, Traits(attention_bias=True, window="flagged"), QWEN_VL),
     "qwen2_5_vl": Wrapper(kind="qwen2_5_vl_text", towers={"vision_config": towers.windowed}, tied="either"),
-    "qwen3_vl_text": Row(decoder, Traits(**OWN_BIAS, qk_norm="head"), {"head_dim": 128, **BF16_SCALES}),
+    "qwen3_vl_text": Row(decoder, Traits(**OWN_BIAS, qk_norm="head"), {"head_dim": 128, "num_key_value_heads": 32, **BF16_SCALES}),
     "qwen3_vl": Wrapper(kind="qwen3_vl_text", towers={"vision_config": towers.merging((8, 16, 24))}),
-    "qwen3_vl_moe_text": Row(decoder, Traits(**OWN_BIAS, qk_norm="head", moe="step"), BF16_SCALES),
+    "qwen3_vl_moe_text": Row(
+        decoder, Traits(**OWN_BIAS, qk_norm="head", moe="step", tied=True), {"num_key_value_heads": 16, **BF16_SCALES}
+    ),
     "qwen3_vl_moe": Wrapper(kind="qwen3_vl_moe_text", towers={"vision_config": towers.merging((8, 16, 24))}),
     # ---- Step, Ling
     "step3p5": Row(
         headwise,
-        Traits(**OWN_BIAS, qk_norm="head", moe="all"),
+        Traits(**OWN_BIAS, mlp_bias="mlp_bias", qk_norm="head", moe="all"),
         STEP,
         ignored=STEP_ASIDE,
         fixed=CAUSAL | STEP_FORM,
@@ -181,7 +183,7 @@ MORE: dict[str, Row | Wrapper] = {
     "opt": Row(
         projected,
         Traits(**BIASED_IF, gated=False, norm=LAYER_NORM, positions="learned", tied=True),
-        {"enable_bias": True, "activation_function": "relu", "max_position_embeddings": 2048},
+        {"enable_bias": True, "activation_function": "relu", "max_position_embeddings": 2048, "ffn_dim": 3072},
     ),
     "bloom": Row(
         early,

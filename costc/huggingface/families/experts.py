@@ -49,7 +49,7 @@ def dense(c: Config, draft: Draft, traits: Traits, size: int | None = None, **fi
 
 def moe(c: Config, draft: Draft, traits: Traits, **fields: Any) -> str:
     """Routed experts, with shared ones where the config has them."""
-    width = alike(c, EXPERT_WIDTH, None) or c.size(WIDTH)
+    width = alike(c, EXPERT_WIDTH, MISSING if RULES[traits.moe].own_width else None) or c.size(WIDTH)
     c.size(WIDTH, None)
     shared = c.count(SHARED, 0)
     return draft.block(
@@ -59,6 +59,7 @@ def moe(c: Config, draft: Draft, traits: Traits, **fields: Any) -> str:
         n_routed_experts=c.size(EXPERTS),
         num_experts_per_tok=alike(c, CHOSEN),
         hidden_act=c.word(ACTIVATION, "silu"),
+        shared_bias=switch(c, traits.mlp_bias) or None,
         **{"moe_intermediate_size": width, "n_shared_experts": shared or None, **RULES[traits.moe].fields(c), **fields},
     )
 
@@ -72,7 +73,12 @@ def alike(c: Config, names: Names, default: Any = MISSING) -> Any:
 
 
 class Rule:
-    """Which layers are sparse, and what is particular about their experts."""
+    """Which layers are sparse, and what is particular about their experts.
+
+    `own_width`: experts have a width of their own, which a config must say; else they may have that of dense layers.
+    """
+
+    own_width = False
 
     def sparse(self, c: Config, layers: int) -> list[bool]:
         """For each layer, whether it holds experts."""
@@ -93,6 +99,8 @@ class First(Rule):
 
     A list `mlp_layer_types` ('dense' or 'sparse'), `is_moe_layer`, or one in `moe_layer_freq`, counts before it.
     """
+
+    own_width = True
 
     def sparse(self, c: Config, layers: int) -> list[bool]:
         first = c.count(("first_k_dense_replace", "first_last_k_dense_replace"), 0)
@@ -136,6 +144,8 @@ class Ling(Sized):
 
 class Step(Rule):
     """Qwen's: every `decoder_sparse_step`-th layer, but those of `mlp_only_layers`; a gated shared expert in Qwen2-MoE."""
+
+    own_width = True
 
     def sparse(self, c: Config, layers: int) -> list[bool]:
         step, dense_ones = c.size("decoder_sparse_step", 1), c.items("mlp_only_layers", int, [])
