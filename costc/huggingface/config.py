@@ -164,7 +164,7 @@ class Config:
     def finish(self) -> None:
         """Raise ConfigError for the first field that was not understood, here or in a mapping inside."""
         for name in self.data:
-            if name not in self.asked and name not in IRRELEVANT and not name.startswith("_"):
+            if self.data[name] is not None and name not in self.asked and name not in IRRELEVANT and not name.startswith("_"):
                 near = nearest(name, self.asked)
                 hint = f"; did you mean {near!r}?" if near else ""
                 raise self.error(name, f"is {shown(self.data[name])}, which is not understood{hint}")

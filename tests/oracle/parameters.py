@@ -28,6 +28,8 @@ BY_NAME = (
     ("mixer", r"altup|laurel\.linear|_hc\.|hc_head\."),
     ("ffn", r"layers\.\d+\.linear\."),
     ("experts", r"_latent_proj\."),
+    ("embedding", r"\.project_in\."),
+    ("head", r"\.project_out\."),
     ("embedding", r"embed_tokens|embed_in\.|embed_positions|word_embeddings\.|\.wte\.|\.wpe\.|\.embeddings\.weight"),
     ("head", r"^(language_model\.)?lm_head\.|embed_out\."),
     ("shared_experts", r"\.shared_experts?(_gate)?\.|\.share_expert\."),

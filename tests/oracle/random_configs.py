@@ -7,7 +7,6 @@ fields, as `save_pretrained` does, or only those that differ from what the class
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -107,6 +106,12 @@ def reachable(f: Config) -> int:
 
 
 CHOSEN_EXPERTS = up_to(reachable, 1)
+CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k")
+#: sizes that a file always says
+SAID = {
+    *LAYERS, *HEADS, *HIDDEN, *EXPERTS, *CHOSEN, "vocab_size", "intermediate_size", "moe_intermediate_size", "kv_lora_rank",
+    "qk_rope_head_dim", "qk_nope_head_dim",
+}  # fmt: skip
 
 #: fields of any class, in the order in which they are drawn
 FIELDS: dict[str, Rule] = {
@@ -127,7 +132,7 @@ FIELDS: dict[str, Rule] = {
     **dict.fromkeys(GROUPS, size(1, 3)),
     "topk_group": up_to(groups, 1),
     **dict.fromkeys(EXPERTS, experts),
-    **dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k"), CHOSEN_EXPERTS),
+    **dict.fromkeys(CHOSEN, CHOSEN_EXPERTS),
     **dict.fromkeys(("n_shared_experts", "num_shared_experts", "moe_num_shared_experts"), size(0, 3)),
     **dict.fromkeys(("shared_expert_intermediate_size", "share_expert_dim", "moe_shared_expert_intermediate_size"), size()),
     "shared_intermediate_size": size(0, 60),
@@ -236,13 +241,13 @@ OWN: dict[str, dict[str, Rule]] = {
     "qwen3_5_text": DELTA,
     "qwen3_5_moe_text": DELTA,
     "gemma3n_text": {
-        "layer_types": shared_caches(False),
+        "layer_types": shared_caches(False), "sliding_window": size(2, 60),
         "intermediate_size": lambda f: size()(f) | st.lists(size()(f), min_size=layers(f), max_size=layers(f)),
         "activation_sparsity_pattern": one_of(None), "altup_num_inputs": size(2, 4), "laurel_rank": size(),
         "hidden_size_per_layer_input": size(), "vocab_size_per_layer_input": size(), "altup_correct_scale": FLAG,
     },
     "gemma4_text": {
-        "layer_types": shared_caches(True),
+        "layer_types": shared_caches(True), "sliding_window": size(2, 60),
         "global_head_dim": even(), "hidden_size_per_layer_input": size(0), "vocab_size_per_layer_input": size(),
         "attention_k_eq_v": FLAG, "enable_moe_block": FLAG, "num_global_key_value_heads": maybe(divisor(HEADS)),
         "use_double_wide_mlp": FLAG, "top_k_experts": CHOSEN_EXPERTS,
@@ -250,7 +255,9 @@ OWN: dict[str, dict[str, Rule]] = {
     "phimoe": {"num_experts_per_tok": one_of(2)},
     "qwen2_moe": WHOLE,
     "smollm3": WHOLE,
-    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "glm4_moe_lite", "minicpm3", "longcat_flash"), MLA),
+    **dict.fromkeys(("deepseek_v3", "glm4_moe_lite", "minicpm3", "longcat_flash"), MLA),
+    # of no shared experts the class keeps the last bias
+    "deepseek_v2": MLA | {"mlp_bias": lambda f: FLAG(f) if f["n_shared_experts"] else st.just(False)},
     "deepseek_v32": INDEXED,
     "glm_moe_dsa": INDEXED | {
         "indexer_types": lambda f: st.none() | layered("full", "shared")(f).map(lambda t: ["full", *t[1:]]),
@@ -373,4 +380,4 @@ def _fields(draw: st.DrawFn, model_type: str, base: Config) -> Config:
 def _said(model_type: str, fields: Config) -> Config:
     """The fields that are not what the class takes where a file says nothing."""
     declared = {k: f.default for k, f in CONFIG_MAPPING[model_type].__dataclass_fields__.items()}
-    return {k: v for k, v in fields.items() if k not in declared or declared[k] is dataclasses.MISSING or declared[k] != v}
+    return {k: v for k, v in fields.items() if k in SAID or k not in declared or (type(declared[k]), declared[k]) != (type(v), v)}

@@ -11,12 +11,12 @@ from costc import symbols as S
 from costc.blocks import KINDS
 from costc.blocks.build import build, draft
 from costc.count.rules import stored_byte
-from costc.huggingface import names
 from costc.huggingface.config import ConfigError
-from costc.huggingface.coverage import Coverage
 from costc.huggingface.draft import Draft
 from costc.huggingface.importer import spec_of
-from costc.huggingface.stored import Scheme, Stored
+from costc.huggingface.quantization import names
+from costc.huggingface.quantization.coverage import Coverage
+from costc.huggingface.quantization.stored import Scheme, Stored
 from costc.ir.model import Model
 from costc.ir.types import Role
 from costc.spec import model as model_spec
@@ -603,7 +603,7 @@ def test_layers_that_differ_in_several_ways() -> None:
         made.layer(attention=block)
     scheme = Scheme("test", {"attention": Stored("int4", "bf16", (1, 32), 2)})
     from costc.huggingface.config import Config
-    from costc.huggingface.lists import GLOBS, Patterns
+    from costc.huggingface.quantization.lists import GLOBS, Patterns
 
     listed = ["model.layers.1.self_attn*", "model.layers.2.self_attn.q_proj", "model.layers.4.self_attn.q_proj"]
     scheme.skipped = [Patterns(Config({}, "config.json"), "ignore", listed, GLOBS)]

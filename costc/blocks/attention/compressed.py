@@ -13,9 +13,9 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from costc.blocks import ATTENTION
 from costc.blocks.base import BATCH, SEQ, Block, Builder
-from costc.blocks.compressor import Compressor, compress
-from costc.blocks.indexer import chosen, index, index_cache, projected, summed_scores
-from costc.blocks.softmax import Heads, attend
+from costc.blocks.parts.compressor import Compressor, compress
+from costc.blocks.parts.indexer import chosen, index, index_cache, projected, summed_scores
+from costc.blocks.parts.softmax import Heads, attend
 from costc.ir.compressed import Compressed as CompressedLaw
 from costc.ir.model import Norm
 from costc.ir.reach import Reach, reach
@@ -23,7 +23,7 @@ from costc.ir.types import Axis, Read
 
 
 class Compressed(Block):
-    """Fields as in transformers' DeepseekV4Config; `overlap`: an entry covers two runs (see blocks.compressor).
+    """Fields as in transformers' DeepseekV4Config; `overlap`: an entry covers two runs (see blocks.parts.compressor).
 
     `index_key_byte`: bytes of an element of the indexer's key cache, scales included, where it is not the KV cache's own.
     """

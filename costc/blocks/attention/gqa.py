@@ -13,8 +13,8 @@ from pydantic import PositiveInt, model_validator
 
 from costc.blocks import ATTENTION
 from costc.blocks.base import BATCH, SEQ, Block, Builder
-from costc.blocks.indexer import best_blocks
-from costc.blocks.softmax import Heads, attend, store
+from costc.blocks.parts.indexer import best_blocks
+from costc.blocks.parts.softmax import Heads, attend, store
 from costc.ir.compressed import TopBlocks
 from costc.ir.model import Norm
 from costc.ir.reach import Chunked, Reach, reach

@@ -10,7 +10,7 @@ from pydantic import PositiveInt, model_validator
 
 from costc.blocks import ATTENTION
 from costc.blocks.base import BATCH, SEQ, Axes, Block, Builder, NormPlace
-from costc.blocks.softmax import Heads, attend, store
+from costc.blocks.parts.softmax import Heads, attend, store
 from costc.ir.reach import Reach
 from costc.ir.types import Axis
 

@@ -14,7 +14,7 @@ from pydantic import PositiveFloat, PositiveInt, model_validator
 
 from costc.blocks import ATTENTION
 from costc.blocks.base import BATCH, SEQ, Block, Builder
-from costc.blocks.indexer import INDEX_BYTE, chosen, index, projected, store_keys, summed_scores
+from costc.blocks.parts.indexer import INDEX_BYTE, chosen, index, projected, store_keys, summed_scores
 from costc.ir.model import Norm
 from costc.ir.reach import Reach, TopK, reach
 from costc.ir.types import Axis, Kind, Read

@@ -12,9 +12,9 @@ from pydantic import PositiveInt, field_validator
 
 from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Axes, Block, Builder
-from costc.blocks.convolution import convolved
-from costc.blocks.delta import Scan, recurrent, scanned, unit_length
-from costc.blocks.scan import state_byte
+from costc.blocks.parts.convolution import convolved
+from costc.blocks.parts.delta import Scan, recurrent, scanned, unit_length
+from costc.blocks.parts.scan import state_byte
 from costc.dtypes import dtype
 from costc.ir.types import Axis
 

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 
 from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Block, Builder
-from costc.blocks.scan import Scan, chunks
+from costc.blocks.parts.scan import Scan, chunks
 from costc.ir.model import Norm
 from costc.ir.types import Axis
 

@@ -13,8 +13,8 @@ from pydantic import Field, PositiveInt
 
 from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Block, Builder
-from costc.blocks.convolution import convolved
-from costc.blocks.scan import state_byte
+from costc.blocks.parts.convolution import convolved
+from costc.blocks.parts.scan import state_byte
 from costc.ir.reach import Recurrent
 from costc.ir.types import Axis, Kind, Read
 

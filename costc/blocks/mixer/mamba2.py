@@ -14,8 +14,8 @@ from pydantic import Field, PositiveInt, model_validator
 
 from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Axes, Block, Builder
-from costc.blocks.convolution import convolved
-from costc.blocks.scan import Scan, chunks
+from costc.blocks.parts.convolution import convolved
+from costc.blocks.parts.scan import Scan, chunks
 from costc.ir.types import Axis, Kind
 
 

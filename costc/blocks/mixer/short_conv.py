@@ -8,7 +8,7 @@ from pydantic import Field
 
 from costc.blocks import MIXER
 from costc.blocks.base import BATCH, SEQ, Block, Builder
-from costc.blocks.convolution import convolved
+from costc.blocks.parts.convolution import convolved
 from costc.ir.reach import Recurrent
 from costc.ir.types import Axis
 

@@ -49,7 +49,8 @@ def dense(c: Config, draft: Draft, traits: Traits, size: int | None = None, **fi
 
 def moe(c: Config, draft: Draft, traits: Traits, **fields: Any) -> str:
     """Routed experts, with shared ones where the config has them."""
-    width = alike(c, EXPERT_WIDTH, MISSING if RULES[traits.moe].own_width else None) or c.size(WIDTH)
+    wide = RULES[traits.moe].own_width and "moe_intermediate_size" not in fields
+    width = alike(c, EXPERT_WIDTH, MISSING if wide else None) or c.size(WIDTH)
     c.size(WIDTH, None)
     shared = c.count(SHARED, 0)
     return draft.block(

@@ -28,6 +28,8 @@ def headwise(c: Config, draft: Draft, traits: Traits) -> None:
     types = layer_types(c, layers) or ["full_attention"] * layers
     near = _near(c, draft, types, layers)
     sparse = _sparse(c, layers)
+    if not any(sparse):
+        _ffn(c, Draft(), traits, True)  # experts that stand nowhere are read for their mistakes, and left out
     names = [_attention(c, draft, traits, kind, near) for kind in types]
     for name, is_sparse in zip(names, sparse, strict=True):
         draft.layer(attention=name, ffn=_ffn(c, draft, traits, is_sparse))

@@ -7,6 +7,7 @@ from typing import Any
 from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
 from costc.huggingface.families.common import HEADS, HIDDEN, layer_types, stem, switch
+from costc.huggingface.families.decoder import DRAFTS
 from costc.huggingface.families.experts import dense, ffn_of, moe
 from costc.huggingface.row import Traits
 
@@ -78,7 +79,7 @@ def _layers(c: Config, draft: Draft, traits: Traits, attention: list[str], last:
     for one, each in zip(attention, ffn, strict=True):
         draft.layer(attention=one, ffn=each)
     # GLM-5's checkpoints have no copies of embedding and head for the draft layer (GLM-5.2: 1506659919872 bytes), DeepSeek's do
-    count, own = c.count("num_nextn_predict_layers", 0), traits.mtp != "shared"
+    count, own = c.count(DRAFTS, 0), traits.mtp != "shared"
     draft.draft_layers(count, attention=last, ffn=ffn[-1], own_embedding=own, own_head=own)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from costc.huggingface.config import LAYERS, Config
 from costc.huggingface.draft import Draft
 from costc.huggingface.families.common import FULL, HEADS, HIDDEN, heads, layer_types, stem
-from costc.huggingface.families.decoder import gqa
+from costc.huggingface.families.decoder import DRAFTS, gqa
 from costc.huggingface.families.experts import ffn_of
 from costc.huggingface.families.latent import mla
 from costc.huggingface.row import Traits
@@ -140,7 +140,7 @@ def ling_hybrid(c: Config, draft: Draft, traits: Traits) -> None:
     for i, kind in enumerate(types):
         one = {"attention": full} if kind == FULL else {"mixer": mixer}
         draft.layer(**one, ffn=ffn[i])
-    drafted = c.count("num_nextn_predict_layers", 0)
+    drafted = c.count(DRAFTS, 0)
     draft.draft_layers(drafted, attention=full, ffn=ffn[-1], own_embedding=True, own_head=True)
 
 

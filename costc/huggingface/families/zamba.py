@@ -49,7 +49,8 @@ def _layers(c: Config, draft: Draft, traits: Traits, mixer: str, kinds: list[str
     """The layers: the last `blocks` shared blocks count their weights, as memory is that of the last pipeline stage."""
     stem(c, draft, traits)
     left = kinds.count(JOINED)
-    made = {again: _block(c, draft, again) for again in {left > blocks, False}} if left else {}
+    # a block that stands nowhere is read for its mistakes, and left out
+    made = {again: _block(c, draft if left else Draft(), again) for again in {left > blocks, False}}
     for kind in kinds:
         if kind in WITHOUT:
             draft.layer(mixer=mixer)

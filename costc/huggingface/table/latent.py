@@ -5,8 +5,8 @@ from __future__ import annotations
 from costc.huggingface.families.blocks import blocks
 from costc.huggingface.families.compressed import compressed
 from costc.huggingface.families.latent import doubled, indexed, latent
-from costc.huggingface.families.views import merging, moonvit
 from costc.huggingface.row import EXPONENT_SCALES, SHORT_SHAPES, Row, Traits, Wrapper
+from costc.huggingface.towers.moonvit import merged_twice, moonvit
 
 MLA_HEADS = {"qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128}
 DSA = {"index_topk": 2048, "index_head_dim": 128, "index_n_heads": 64, "first_k_dense_replace": 3, "n_shared_experts": 1} | {
@@ -80,7 +80,7 @@ LATENT: dict[str, Row | Wrapper] = {
     "deepseek_ref": COMPRESSED,
     "minimax_m3": BLOCKS,
     "minimax_m3_vl_text": BLOCKS,
-    "minimax_m3_vl": Wrapper(kind="minimax_m3_vl_text", towers={"vision_config": merging}, ignored=SEEN, tied="either"),
+    "minimax_m3_vl": Wrapper(kind="minimax_m3_vl_text", towers={"vision_config": merged_twice}, ignored=SEEN, tied="either"),
     "deepseek_v32": Row(indexed, Traits(moe="first"), DSA, fixed={"mlp_bias": (False,)}),
     "glm_moe_dsa": Row(
         indexed,

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from costc.huggingface.config import MISSING, Config, shown
-from costc.huggingface.lists import GLOBS, NAMES, PREFIXES, Patterns
-from costc.huggingface.stored import LINEAR, Scheme, Stored
+from costc.huggingface.quantization.lists import GLOBS, NAMES, PREFIXES, Patterns
+from costc.huggingface.quantization.stored import LINEAR, Scheme, Stored
 
 #: what transformers and exporters write beside the fields that matter
 ASIDE = ("quant_method", "producer", "dequantize", "version", "backend")

@@ -1,20 +1,12 @@
-"""The mapping table: the only place that knows names of architectures. A model_type that reuses known blocks is a row."""
+"""Rows of the mapping table for hybrids of delta rules or lightning attention with softmax attention."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from costc.huggingface.families.decoder import decoder
 from costc.huggingface.families.linear import gated_delta_hybrid, kimi_hybrid, ling_hybrid
-from costc.huggingface.recurrent import RECURRENT
 from costc.huggingface.row import BF16_SCALES, Row, Traits, Wrapper
-from costc.huggingface.table_decoders import DECODERS
-from costc.huggingface.table_latent import LATENT
-from costc.huggingface.table_more import MORE
-from costc.huggingface.towers import merging, pooled
-
-OWN_BIAS: dict[str, Any] = {"attention_bias": "attention_bias", "o_bias": "attention_bias"}
-BIASED = Traits(**OWN_BIAS, mlp_bias="mlp_bias")
+from costc.huggingface.towers.merger import merging, pooled
 
 #: of Qwen3-Next's configuration class and what follows it
 DELTA: dict[str, Any] = {
@@ -47,28 +39,7 @@ LING_FIXED: dict[str, tuple[Any, ...]] = {
     "scale_router_input": (False,),
 }
 
-#: model_type -> how its configs are read
-TABLE: dict[str, Row | Wrapper] = {
-    **DECODERS,
-    **MORE,
-    **LATENT,
-    # ---- Llama's form
-    "llama": Row(decoder, BIASED),
-    "mistral": Row(decoder, Traits(window="all"), {"sliding_window": 4096, "num_key_value_heads": 8}),
-    "mixtral": Row(decoder, Traits(window="all", moe="all"), {"num_key_value_heads": 8, "num_experts_per_tok": 2}),
-    "qwen2": Row(decoder, Traits(attention_bias=True, window="flagged"), {"num_key_value_heads": 32}),
-    "qwen3": Row(
-        decoder,
-        Traits(attention_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="flagged"),
-        {"num_key_value_heads": 32, "head_dim": 128, **BF16_SCALES},
-    ),
-    "qwen3_moe": Row(
-        decoder,
-        Traits(attention_bias="attention_bias", o_bias="attention_bias", qk_norm="head", window="flagged", moe="step"),
-        {"num_key_value_heads": 4, **BF16_SCALES},
-        fixed={"qkv_bias": (False,), "use_qk_norm": (True,)},
-    ),
-    # ---- hybrids of linear attention
+LINEAR: dict[str, Row | Wrapper] = {
     "qwen3_next": Row(
         gated_delta_hybrid,
         Traits(qk_norm="head", moe="step"),
@@ -120,7 +91,13 @@ TABLE: dict[str, Row | Wrapper] = {
     "bailing_hybrid": Row(
         ling_hybrid,
         Traits(moe="sized"),
-        {"first_k_dense_replace": 2, "v_head_dim": 128, "layer_group_size": 6, "short_conv_kernel_size": 4, "num_shared_experts": 1},
+        {
+            "first_k_dense_replace": 2,
+            "v_head_dim": 128,
+            "layer_group_size": 6,
+            "short_conv_kernel_size": 4,
+            "num_shared_experts": 1,
+        },
         ignored=LING_IGNORED,
         fixed=LING_FIXED,
     ),
@@ -131,6 +108,4 @@ TABLE: dict[str, Row | Wrapper] = {
         ignored=LING_IGNORED,
         fixed=LING_FIXED,
     ),
-    # ---- state spaces, linear attention, short convolutions
-    **RECURRENT,
 }

@@ -11,9 +11,9 @@ from typing import Any
 
 from costc.errors import not_among
 from costc.huggingface.config import MISSING, Config, shown
-from costc.huggingface.lists import GLOBS, Patterns
-from costc.huggingface.schemes import ASIDE, Around, eight_bit_cache
-from costc.huggingface.stored import LINEAR, Scheme, Stored
+from costc.huggingface.quantization.lists import GLOBS, Patterns
+from costc.huggingface.quantization.schemes import ASIDE, Around, eight_bit_cache
+from costc.huggingface.quantization.stored import LINEAR, Scheme, Stored
 
 MIXED = "MIXED_PRECISION"
 EXCLUDED = ("exclude_modules", "ignore")

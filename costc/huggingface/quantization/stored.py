@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from costc.huggingface.lists import Patterns
-from costc.huggingface.names import Weight
+from costc.huggingface.quantization.lists import Patterns
+from costc.huggingface.quantization.names import Weight
 
 #: modules whose weights are linear layers, which methods convert unless told otherwise
 LINEAR = ("attention", "mixer", "ffn", "experts", "shared_experts")

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from fnmatch import translate
 
 from costc.huggingface.config import Config, shown
-from costc.huggingface.names import EMBEDDING_NAMES, HEAD_NAMES, JOIN_NAMES, every
+from costc.huggingface.quantization.names import EMBEDDING_NAMES, HEAD_NAMES, JOIN_NAMES, every
 
 NAMES, PREFIXES, GLOBS = "names", "prefixes", "globs"
 BEFORE = r"(?:(?:model|language_model|text_model|backbone|transformer|decoder)\.)*"

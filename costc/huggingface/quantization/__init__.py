@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from costc.errors import not_among
-from costc.huggingface import modelopt as nvidia
-from costc.huggingface import schemes
-from costc.huggingface.compressed import compressed_tensors
 from costc.huggingface.config import Config, shown
-from costc.huggingface.coverage import FIRST, Coverage
 from costc.huggingface.draft import Draft
-from costc.huggingface.schemes import Around
-from costc.huggingface.stored import Scheme, Stored
+from costc.huggingface.quantization import modelopt as nvidia
+from costc.huggingface.quantization import schemes
+from costc.huggingface.quantization.compressed_tensors import compressed_tensors
+from costc.huggingface.quantization.coverage import FIRST, Coverage
+from costc.huggingface.quantization.schemes import Around
+from costc.huggingface.quantization.stored import Scheme, Stored
 
 DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "half": "fp16", "float": "fp32"}
 FIELDS = ("quantization_config", "compression_config")

@@ -9,9 +9,9 @@ from costc.huggingface.families.chunked import chunked
 from costc.huggingface.families.decoder import decoder
 from costc.huggingface.families.latent import latent
 from costc.huggingface.families.pruned import pruned
-from costc.huggingface.families.sight import pixtral, shuffled
 from costc.huggingface.families.unequal import unequal
 from costc.huggingface.row import Row, Traits, Wrapper
+from costc.huggingface.towers.pixtral import pixtral, shuffled
 
 OWN_BIAS: dict[str, Any] = {"attention_bias": "attention_bias", "o_bias": "attention_bias"}
 ALL_BIASED: dict[str, Any] = {"attention_bias": True, "o_bias": True, "mlp_bias": True}

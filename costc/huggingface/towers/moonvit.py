@@ -29,7 +29,7 @@ def moonvit(c: Config, around: Config, hidden: int) -> int:
     return total
 
 
-def merging(c: Config, around: Config, hidden: int) -> int:
+def merged_twice(c: Config, around: Config, hidden: int) -> int:
     """Patches over two frames, encoder layers, a norm before them; an MLP, and another over neighbouring patches."""
     inside = c.section("img_token_compression_config", None)
     around.unused("img_token_compression_config", "merged_hidden_size")

@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from costc.huggingface import names
 from costc.huggingface.draft import PARTS, Draft
-from costc.huggingface.names import Weight
-from costc.huggingface.stored import Scheme, Spot, Stored
+from costc.huggingface.quantization import names
+from costc.huggingface.quantization.names import Weight
+from costc.huggingface.quantization.stored import Scheme, Spot, Stored
 
 #: of these, the first that is converted gives the scheme's own format
 FIRST = ("experts", "ffn", "attention", "mixer", "shared_experts", "head", "router", "embedding")

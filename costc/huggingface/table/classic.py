@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from costc.huggingface import towers
 from costc.huggingface.families.decoder import decoder
 from costc.huggingface.families.early import early, inside, parallel, projected
 from costc.huggingface.families.headwise import headwise
 from costc.huggingface.families.layered import layered
 from costc.huggingface.row import BF16_SCALES, Row, Traits, Wrapper
+from costc.huggingface.towers import merger as towers
 
 OWN_BIAS: dict[str, Any] = {"attention_bias": "attention_bias", "o_bias": "attention_bias"}
 BIASED: dict[str, Any] = {"attention_bias": True, "o_bias": True, "mlp_bias": True}
@@ -72,7 +72,7 @@ LING = Row(
     fixed={"use_bias": (False,), "use_sliding_window": (False,), "multi_gate": (False,), "moe_layer_freq": (1,)},
 )
 
-MORE: dict[str, Row | Wrapper] = {
+CLASSIC: dict[str, Row | Wrapper] = {
     # ---- Gemma
     "gemma": Row(
         decoder,
@@ -136,7 +136,9 @@ MORE: dict[str, Row | Wrapper] = {
     "qwen2_vl": Wrapper(kind="qwen2_vl_text", towers={"vision_config": towers.plain}, tied="either"),
     "qwen2_5_vl_text": Row(decoder, Traits(attention_bias=True, window="flagged"), QWEN_VL),
     "qwen2_5_vl": Wrapper(kind="qwen2_5_vl_text", towers={"vision_config": towers.windowed}, tied="either"),
-    "qwen3_vl_text": Row(decoder, Traits(**OWN_BIAS, qk_norm="head"), {"head_dim": 128, "num_key_value_heads": 32, **BF16_SCALES}),
+    "qwen3_vl_text": Row(
+        decoder, Traits(**OWN_BIAS, qk_norm="head"), {"head_dim": 128, "num_key_value_heads": 32, **BF16_SCALES}
+    ),
     "qwen3_vl": Wrapper(kind="qwen3_vl_text", towers={"vision_config": towers.merging((8, 16, 24))}),
     "qwen3_vl_moe_text": Row(
         decoder, Traits(**OWN_BIAS, qk_norm="head", moe="step", tied=True), {"num_key_value_heads": 16, **BF16_SCALES}

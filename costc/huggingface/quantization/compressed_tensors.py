@@ -9,9 +9,9 @@ from typing import Any
 
 from costc.errors import not_among
 from costc.huggingface.config import Config, shown
-from costc.huggingface.lists import NAMES, Patterns
-from costc.huggingface.schemes import ASIDE, NO_G_IDX, Around, blocks, eight_bit_cache, unconverted
-from costc.huggingface.stored import LINEAR, Scheme, Stored
+from costc.huggingface.quantization.lists import NAMES, Patterns
+from costc.huggingface.quantization.schemes import ASIDE, NO_G_IDX, Around, blocks, eight_bit_cache, unconverted
+from costc.huggingface.quantization.stored import LINEAR, Scheme, Stored
 
 FORMATS = (
     "pack-quantized",

@@ -1,0 +1,1 @@
+"""What several block kinds are made of: cores of attention and of scans, convolutions, indexers."""
