@@ -90,6 +90,7 @@ def _counts(a: CostModel, b: CostModel) -> list[Row]:
     rows = [Row("parameters", a.parameters, b.parameters)]
     rows += [Row(f"parameters.{m}", left.get(m), right.get(m)) for m in dict.fromkeys([*left, *right])]
     rows += [Row("parameters of draft layers", a.mtp_parameters, b.mtp_parameters)]
+    rows += [Row("parameters of towers", sum(a.model.towers.values()), sum(b.model.towers.values()))]
     rows += [Row("KV cache per token, bf16", a.kv_byte_per_token(), b.kv_byte_per_token(), "B")]
     rows += [Row("state per sequence", a.state_byte(), b.state_byte(), "B")]
     at = {S.batch: 1, S.context: AT_CONTEXT}

@@ -40,7 +40,7 @@ def parameters(model: Model) -> dict[str, int]:
     for section in graph:
         for t in section.of_role(Role.WEIGHT):
             if t.trained and not t.shared:
-                tied = t.module == "head" and t.matrix and model.tie_word_embeddings
+                tied = t.name == "lm_head_weight" and model.tie_word_embeddings
                 found["embedding" if tied else t.module] += int((t.size * section.layers).xreplace(known))
     return {k: v for k, v in found.items() if v}
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from tests.oracle.configs import complete
-from tests.oracle.models import Config
+from tests.oracle.models import TEXT_ONLY, Config
 from tests.oracle.reduced import INSIDE, TINY_VISION, overrides_of
 
 Strategy = st.SearchStrategy[Any]
@@ -119,8 +119,8 @@ FIELDS: dict[str, Rule] = {
     **dict.fromkeys(HEADS, size(1, 8)),
     **dict.fromkeys(HIDDEN, multiple(HEADS)),
     "num_key_value_heads": divisor(HEADS),
-    "head_dim": even(),
     **dict.fromkeys(("expand", "mamba_expand"), size(1, 3)),
+    "head_dim": even(),
     "num_kv_shared_layers": up_to(lambda f: layers(f) - 1),
     "vocab_size": size(10, 200),
     "tie_word_embeddings": FLAG,
@@ -184,10 +184,6 @@ def mixer_width(f: Config) -> int:
 def dividing_width(f: Config) -> Strategy:
     width = mixer_width(f)
     return st.sampled_from([n for n in range(1, 13) if width % n == 0])
-
-
-def head_of(count: str) -> Rule:
-    return lambda f: st.just(mixer_width(f) // f[count])
 
 
 def shared_caches(last_full: bool) -> Rule:
@@ -269,7 +265,8 @@ OWN: dict[str, dict[str, Rule]] = {
         "mlp_layer_types": maybe(layered("hash_moe", "moe")), "sliding_window": size(2, 60),
     },
     "kimi_linear": MLA | UNTIED | {"layer_types": maybe(layered(LINEAR, FULL)), "q_lora_rank": maybe(size())},
-    "bailing_hybrid": MLA | UNTIED | {"layer_types": maybe(layered(LINEAR, FULL)), "layer_group_size": size(1, 4)},
+    # what is left over after whole groups is attention in the architecture's own code, and linear in transformers' class
+    "bailing_hybrid": MLA | UNTIED | {"layer_types": maybe(layered(LINEAR, FULL)), "layer_group_size": divisor(LAYERS)},
     "minimax": {"layer_types": maybe(layered(LINEAR, FULL)), "sliding_window": one_of(None)},
     "mimo_v2_flash": {
         "num_attention_heads": even(2, 12), "num_key_value_heads": lambda f: divisor(("half",))({"half": first(f, HEADS) // 2}),
@@ -284,7 +281,8 @@ OWN: dict[str, dict[str, Rule]] = {
     "mamba": MAMBA1,
     "falcon_mamba": MAMBA1,
     "mamba2": {
-        "num_heads": dividing_width, "n_groups": divisor(("num_heads",)), "head_dim": head_of("num_heads"),
+        "head_dim": dividing_width, "num_heads": lambda f: st.just(mixer_width(f) // f["head_dim"]),
+        "n_groups": divisor(("num_heads",)),
     },
     "falcon": {
         "new_decoder_architecture": FLAG, "parallel_attn": FLAG, "alibi": FLAG, "num_kv_heads": divisor(HEADS),
@@ -324,7 +322,8 @@ OWN: dict[str, dict[str, Rule]] = {
     },
     "lfm2_moe": {"layer_types": layered("conv", FULL), "num_dense_layers": up_to(layers)},
     "zamba": TIED | {
-        "layers_block_type": layered("mamba", "linear_attention", "hybrid"), "n_mamba_heads": dividing_width,
+        # the class ties the shared block of the first such layer to that of the second
+        "layers_block_type": lambda f: layered("mamba", "linear_attention", "hybrid")(f).filter(lambda t: t.count("hybrid") != 1), "n_mamba_heads": dividing_width,
         "attention_hidden_size": lambda f: st.just(2 * f["hidden_size"]),
         "attention_head_dim": lambda f: st.just(2 * f["hidden_size"] // f["num_attention_heads"]),
     },
@@ -354,7 +353,8 @@ def configs(draw: st.DrawFn, name: str) -> Config:
     full = draw(st.booleans(), label="all fields")
     if name not in INSIDE:
         return complete(model_type, fields) if full else {"model_type": model_type, **_said(model_type, fields)}
-    around = complete(name, {"text_config": {"model_type": model_type, **fields}})
+    tied = fields["tie_word_embeddings"] if name in TEXT_ONLY else draw(st.booleans(), label="tied")
+    around = complete(name, {"text_config": {"model_type": model_type, **fields}, "tie_word_embeddings": tied})
     if not full:
         around["text_config"] = {"model_type": model_type, **_said(model_type, fields)}
     if around.get("vision_config"):

@@ -141,7 +141,7 @@ CLASSIC: dict[str, Row | Wrapper] = {
     ),
     "qwen3_vl": Wrapper(kind="qwen3_vl_text", towers={"vision_config": towers.merging((8, 16, 24))}),
     "qwen3_vl_moe_text": Row(
-        decoder, Traits(**OWN_BIAS, qk_norm="head", moe="step", tied=True), {"num_key_value_heads": 16, **BF16_SCALES}
+        decoder, Traits(**OWN_BIAS, qk_norm="head", moe="step"), {"num_key_value_heads": 16, **BF16_SCALES}
     ),
     "qwen3_vl_moe": Wrapper(kind="qwen3_vl_moe_text", towers={"vision_config": towers.merging((8, 16, 24))}),
     # ---- Step, Ling

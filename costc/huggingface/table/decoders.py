@@ -214,7 +214,7 @@ DECODERS: dict[str, Row | Wrapper] = {
         },
         ignored=("for_llm_compressor",),
     ),
-    "llama4": Wrapper(kind="llama4_text", towers={"vision_config": shuffled}),
+    "llama4": Wrapper(kind="llama4_text", towers={"vision_config": shuffled}, tied="text"),
     "mistral3": Wrapper(
         kind="mistral",
         towers={"vision_config": pixtral},
