@@ -313,7 +313,6 @@ OWN: dict[str, dict[str, Rule]] = {
     "ernie4_5_moe": {
         "moe_layer_start_index": up_to(lambda f: layers(f) - 1), "moe_layer_interval": size(1, 3),
         "moe_layer_end_index": lambda f: st.sampled_from((-1, *range(f["moe_layer_start_index"], layers(f)))),
-        "use_bias": one_of(False),
     },
     "lfm2": {
         "layer_types": maybe(layered("conv", FULL)), "full_attn_idxs": lambda f: st.none() if f["layer_types"] else chosen(f),

@@ -17,11 +17,6 @@ BIASED = Traits(**OWN_BIAS, mlp_bias="mlp_bias")
 
 #: model_type -> how its configs are read
 TABLE: dict[str, Row | Wrapper] = {
-    **DECODERS,
-    **CLASSIC,
-    **LATENT,
-    **LINEAR,
-    # ---- Llama's form
     "llama": Row(decoder, BIASED),
     "mistral": Row(decoder, Traits(window="all"), {"sliding_window": 4096, "num_key_value_heads": 8}),
     "mixtral": Row(decoder, Traits(window="all", moe="all"), {"num_key_value_heads": 8, "num_experts_per_tok": 2}),
@@ -37,5 +32,9 @@ TABLE: dict[str, Row | Wrapper] = {
         {"num_key_value_heads": 4, **BF16_SCALES},
         fixed={"qkv_bias": (False,), "use_qk_norm": (True,)},
     ),
+    **DECODERS,
+    **CLASSIC,
+    **LATENT,
+    **LINEAR,
     **RECURRENT,
 }

@@ -176,7 +176,7 @@ DECODERS: dict[str, Row | Wrapper] = {
     ),
     "ernie4_5_moe": Row(
         decoder,
-        Traits(tied=True, moe="interval"),
+        Traits(**ONE_BIAS, head_bias="use_bias", tied=True, moe="interval"),
         {
             "num_key_value_heads": 4,
             "moe_intermediate_size": 1536,
@@ -186,7 +186,6 @@ DECODERS: dict[str, Row | Wrapper] = {
             "moe_layer_start_index": 1,
         },
         ignored=("moe_norm_min", "moe_capacity", "moe_gate", "moe_use_aux_free", "compression_ratio", "weight_share_add_bias"),
-        fixed={"use_bias": (False,)},
     ),
     "hunyuan_v1_moe": Row(
         decoder,
