@@ -93,6 +93,8 @@ def compare(a: str, b: str, model: str | None = None, hardware: str | None = Non
         CostcError: the two are not of one sort, or are not known.
     """
     catalog = Catalog(Path(beside) if beside else None)
+    if "=" not in a and "=" not in b and (model or hardware):
+        raise CostcError("--model and --hardware are for two plans, such as tp=8 and tp=4,dp=2")
     if "=" in a or "=" in b:
         if model is None:
             raise CostcError("two plans are compared for a model; name it (--model)")
@@ -114,6 +116,8 @@ def _plan(text: str) -> dict[str, int]:
         name, equals, value = (part.strip() for part in word.partition("="))
         if not equals or not value.isdigit():
             raise CostcError(f"a plan is NAME=N,..., such as tp=8,ep=8; not {text!r}")
+        if name in found:
+            raise CostcError(f"{name} stands twice in {text!r}")
         found[name] = int(value)
     return found
 

@@ -197,12 +197,13 @@ def import_(
     path: Annotated[str, typer.Argument(help="config.json, a folder with one, or - for stdin")],
     as_: Annotated[str | None, typer.Option("--as", help="read it like this model_type, whatever it says")] = None,
     name: Annotated[str | None, typer.Option(help="the model's name; default: from the file")] = None,
+    quant_config: Annotated[str | None, typer.Option(help="hf_quant_config.json; default: the one beside the config")] = None,
 ) -> None:
     """Turn a Hugging Face config.json into a model spec, on stdout."""
     from costc.huggingface.importer import import_config
     from costc.spec.writer import write
 
-    print(write(import_config(path, as_, name)), end="")
+    print(write(import_config(path, as_, name, quant_config)), end="")
 
 
 @app.command()

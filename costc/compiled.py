@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from costc.fuse import fuse
 from costc.ir.platform import Efficiency, Engine, Hardware, Quantization
 from costc.ir.types import Graph, Role
 from costc.place.apply import apply
-from costc.place.constraints import violation
+from costc.place.constraints import violation, whole_number
 from costc.place.mesh import STRATEGIES, mesh
 from costc.program import Program
 from costc.serving.compose import Lowered, compose, reaches_of
@@ -43,8 +42,6 @@ from costc.spec.profiles import efficiency_profile
 if TYPE_CHECKING:
     import pandas as pd
 
-#: whole numbers beyond this are not exact as float64
-LARGEST = 2**53
 PHASES = ("prefill", "decode")
 WORKLOAD = ("batch", "isl", "osl", "microbatches", "max_num_batched_tokens")
 #: the point that the guide evaluates, where a call says nothing
@@ -108,8 +105,13 @@ class CostModel:
 
     @cached_property
     def parameters(self) -> int:
-        """Parameters, tied embeddings once, buffers apart."""
-        return int(parameters(self._prefill).xreplace(self.bindings))
+        """Parameters, tied embeddings once; without buffers, adapters, draft layers and towers."""
+        return int(parameters(self._prefill).xreplace(self.bindings)) - self.adapter_parameters
+
+    @cached_property
+    def adapter_parameters(self) -> int:
+        """Parameters of the LoRA adapters in memory."""
+        return int(parameters(self._prefill, module="adapter").xreplace(self.bindings))
 
     @cached_property
     def buffers(self) -> int:
@@ -205,13 +207,7 @@ class CostModel:
 
     def check(self, point: Mapping[str, Any], inputs: Mapping[str, float]) -> None:
         """Raise DegreeError for a single point whose sizes or degrees the model, or the device (`inputs`), cannot take."""
-        for name, value in point.items():
-            number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or value != int(value) or value < 1:
-                raise DegreeError(f"{name} must be a whole number of at least 1, not {value!r}")
-            if value > LARGEST:
-                raise DegreeError(f"{name} {value} is more than 2**53, beyond which whole numbers are not exact")
-        degrees = {name: int(value) for name, value in point.items()}
+        degrees = {name: whole_number(name, value) for name, value in point.items()}
         for constraint in self.lowered["prefill"].graph.constraints:
             if message := violation(constraint, self.bindings, degrees):
                 raise DegreeError(f"{self.model.name}: {message}")

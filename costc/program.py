@@ -119,13 +119,15 @@ class ProgramError(AssertionError):
 
 
 def verify(program: Program) -> Program:
-    """Return the program, or raise: a step used before it is defined, an unlike unit, an unknown input."""
+    """Return the program, or raise: a step defined twice or used before it is, an unlike unit, an unknown input."""
     known = set(program.inputs)
     unit_of = {v.symbol: v.unit for v in VARS.values()}
     for step in program.steps:
         unknown = step.expr.free_symbols - known
         if unknown:
             raise ProgramError(f"step {step.name} uses {sorted(map(str, unknown))} before definition")
+        if step.symbol in known:
+            raise ProgramError(f"step {step.name} is defined twice")
         found = units.dimension_of(step.expr, unit_of)
         if found is not None and found != units.dimension(step.unit):
             raise ProgramError(f"step {step.name} is declared {step.unit} but has {found}: {step.expr}")

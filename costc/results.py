@@ -102,6 +102,10 @@ def notes(model: CostModel, device: Hardware, scheme: Quantization, plan: dict[s
     missing = [name for name in ("price", "tdp") if getattr(device, name) is None]
     if missing:
         found.append(f"{device.title} has no known {' and no known '.join(missing)}; what depends on it is null")
+    beside = {f"{name} tower": size for name, size in model.model.towers.items()} | {"draft layers": model.mtp_parameters}
+    left_out = [f"{name} ({size:,} parameters)" for name, size in beside.items() if size]
+    if left_out:
+        found.append(f"not part of memory and time: {', '.join(left_out)}")
     if model.entry.note:
         found.append(model.entry.note)
     return found + model.catalog.notes

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sympy as sp
 
-from costc import symbols as S
 from costc.blocks.base import BATCH, SEQ, Axes, Block, Builder, Dimensions, NormPlace
 from costc.blocks.layer_inputs import layer_inputs
 from costc.blocks.lora import adapted
 from costc.blocks.mtp import draft_head, join
 from costc.blocks.refine import refined, refinements
+from costc.blocks.stages import staged
 from costc.blocks.stem import Frame, embedding, head, residual
 from costc.blocks.widened import narrow
 from costc.ir.model import Model
@@ -24,21 +24,21 @@ def build(model: Model, phase: str) -> Graph:
     dimensions = Dimensions()
     hidden = Axis("hidden", dimensions.bind("hidden_size", model.hidden_size, "elements of the residual stream", ""))
     vocab = Axis("vocab", dimensions.bind("vocab_size", model.vocab_size, "vocabulary", ""))
-    layers = dimensions.bind("num_hidden_layers", model.num_hidden_layers, "layers", "")
+    dimensions.bind("num_hidden_layers", model.num_hidden_layers, "layers", "")
     frame = Frame(model, dimensions, hidden, vocab)
-    first = layers - sp.ceiling(layers / S.pp)
     sections = [embedding(frame)]
     if model.stem.per_layer_size:
         sections.append(layer_inputs(frame))
     for name in model.blocks:
         if count := model.occurrences(name):
-            sections.append(_layer(frame, name, phase, count, model.after(name, first)))
+            sections.append(_layer(frame, name, phase, count))
     if model.stem.altup_streams:
         sections.append(narrow(dimensions, hidden, model.stem.altup_streams))
     sections.append(head(frame))
     graph = Graph(model.name, phase, tuple(sections), tuple(dimensions.values.items()))
     graph = refined(graph, refinements(model.scheme.modules if model.scheme else ()))
-    return verify(adapted(graph, model.lora, dimensions) if model.lora else graph)
+    graph = adapted(graph, model.lora, dimensions) if model.lora else graph
+    return verify(staged(graph, model))
 
 
 def draft(model: Model, phase: str) -> Graph | None:
@@ -50,7 +50,7 @@ def draft(model: Model, phase: str) -> Graph | None:
     vocab = Axis("vocab", dimensions.bind("vocab_size", model.vocab_size, "vocabulary", ""))
     frame, mtp = Frame(model, dimensions, hidden, vocab), model.mtp
     counts = {name: mtp.count * mtp.layer.count(name) for name in mtp.layer}
-    layers = (_layer(frame, name, phase, count, sp.Integer(count)) for name, count in counts.items())
+    layers = (_layer(frame, name, phase, count) for name, count in counts.items())
     sections = (join(frame, mtp), *layers, draft_head(frame, mtp))
     graph = Graph(f"{model.name}.mtp", phase, sections, tuple(dimensions.values.items()))
     keys = refinements(model.scheme.modules) if model.scheme else ()
@@ -69,7 +69,7 @@ def _entered(b: Builder, frame: Frame, axes: Axes, place: NormPlace) -> str:
     return b.norm("norm", x, axes[-1], style=b.style) if normed else x
 
 
-def _layer(frame: Frame, name: str, phase: str, count: int, stage: sp.Expr) -> Section:
+def _layer(frame: Frame, name: str, phase: str, count: int) -> Section:
     """A block as it stands in the model: the sum into the residual stream before it, and its norms."""
     block = frame.model.blocks[name]
     if not isinstance(block, Block):
@@ -80,4 +80,4 @@ def _layer(frame: Frame, name: str, phase: str, count: int, stage: sp.Expr) -> S
     y = block.build(b, x, phase)
     if block.norm in ("post", "both"):
         b.norm("post_norm", y, frame.hidden, style=frame.model.norm)
-    return b.section(sp.Integer(count), stage)
+    return b.section(sp.Integer(count), sp.Integer(count))

@@ -9,14 +9,14 @@ from costc.count.rules import byte_of, element_byte
 from costc.ir.types import Graph, Role, Section, Tensor
 
 
-def parameters(graph: Graph, *, trained: bool = True) -> sp.Expr:
-    """Parameters of the model: sizes of its weights, shared ones once; buffers apart (`trained=False`)."""
+def parameters(graph: Graph, *, trained: bool = True, module: str | None = None) -> sp.Expr:
+    """Parameters of the model, or of one module: sizes of weights, shared ones once; buffers apart (`trained=False`)."""
     return sp.Add(
         *(
             t.size * section.layers
             for section in graph
             for t in section.of_role(Role.WEIGHT)
-            if t.trained is trained and not t.shared
+            if t.trained is trained and not t.shared and module in (None, t.module)
         )
     )
 
@@ -39,9 +39,10 @@ def cache_byte(
     """Bytes of cache of one sequence after `tokens` tokens, on one device; in whole blocks of `kv_block` tokens."""
     total = sp.Integer(0)
     for section in graph:
+        stage = section.cache_layers if times == "stage_layers" else None
         for tensor in section.tensors:
             if tensor.role in roles and not tensor.shared:
-                total += _kept(tensor, tokens) * getattr(section, times)
+                total += _kept(tensor, tokens) * (stage if stage is not None else getattr(section, times))
     return total
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -62,6 +63,7 @@ class Config:
         """(name, value) of the first of the fields that is there and not null, else the default."""
         all_names = (names,) if isinstance(names, str) else names
         self.asked |= set(all_names)
+        self._agreeing(all_names)
         for source in (self.data, self.defaults):
             for name in all_names:
                 # a null in the file is a value: it stands for none, and not for the class's default
@@ -70,6 +72,13 @@ class Config:
         if default is MISSING:
             raise self.error(all_names[0], "is missing" + (f" (or {', '.join(all_names[1:])})" if len(all_names) > 1 else ""))
         return all_names[0], default
+
+    def _agreeing(self, names: tuple[str, ...]) -> None:
+        """Two names of one thing must not say unlike things."""
+        said = [name for name in names if self.data.get(name) is not None]
+        for name in said[1:]:
+            if self.data[name] != self.data[said[0]]:
+                raise self.error(name, f"is {shown(self.data[name])}; {said[0]} says {shown(self.data[said[0]])}")
 
     def count(self, names: Names, default: Any = MISSING, least: int = 0) -> Any:
         """A whole number of at least `least`; the default may be None."""
@@ -92,7 +101,8 @@ class Config:
     def number(self, names: Names, default: Any = MISSING) -> Any:
         """A number."""
         name, value = self.raw(names, default)
-        if value is not default and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        finite = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        if value is not default and not finite:
             raise self.refuse(name, "a number")
         return value
 

@@ -21,17 +21,19 @@ TYPE, TIED = "model_type", "tie_word_embeddings"
 CACHED = "models--"
 
 
-def import_config(path: str, kind: str | None = None, name: str | None = None) -> dict[str, Any]:
+def import_config(path: str, kind: str | None = None, name: str | None = None, beside: str | None = None) -> dict[str, Any]:
     """The model spec (a mapping, as its YAML holds) of a config.json file, a folder with one, or '-' for stdin.
 
     Args:
         kind: read it as this model_type, whatever it says itself.
         name: the model's name; by default from the file.
+        beside: the hf_quant_config.json, where it does not lie beside the config.
     Raises:
         ConfigError: it cannot be read, or holds something that is not understood.
     """
-    data, beside, source = files.read(path)
-    return spec_of(data, source, kind, name or _name(data, path), beside)
+    data, found, source = files.read(path)
+    quantized = files.read(beside)[0] if beside is not None else found
+    return spec_of(data, source, kind, _name(data, path) if name is None else name, quantized)
 
 
 def spec_of(
@@ -58,7 +60,8 @@ def spec_of(
 def _text(data: Mapping[str, Any], source: str, kind: str | None) -> tuple[Config, Config, Row, Draft]:
     """(the config, the text model's part of it, its row, a draft that knows the towers)."""
     whole, draft = Config(data, source), Draft()
-    asked = kind or whole.word(TYPE, None)
+    whole.only("is_encoder_decoder", False)
+    asked = whole.word(TYPE, None) if kind is None else kind
     if asked is None:
         raise whole.error(TYPE, f"is missing; --as says how to read it{_readers(data)}")
     row = TABLE.get(asked)

@@ -23,6 +23,9 @@ EXPONENT_SCALES = {"fp8_scale_dtype": "float8_e8m0fnu", "fp8_draft_join": True}
 #: the shape of a packed matrix as two int32: Kimi-K2-Thinking's 594205920512 bytes
 SHORT_SHAPES = {"packed_shape_byte": 8}
 
+#: traits of Qwen's: layers from `max_window_layers` on see a window, where `use_sliding_window` says so
+LATE: dict[str, Any] = {"window": "late", "window_if": "use_sliding_window"}
+
 
 @dataclass(frozen=True)
 class Traits:
@@ -32,7 +35,8 @@ class Traits:
         qk_norm: 'head', 'all', 'per_head' or '': over a head's elements, over all of them at once, a scale for each head.
         norm_place: of the layers' norms, see blocks.base.NormPlace; a pair where attention and FFN differ.
         norm: fields of the spec's `norm`.
-        window: how `sliding_window` is used: 'all' layers, by 'layer_types', 'flagged' (use_sliding_window), or '' (not).
+        window: which layers see `sliding_window` where `layer_types` do not say: 'all', 'late' (from `max_window_layers` on), or
+            '' (none, whatever they say); `window_if`: whether any does.
         pattern: without `layer_types`, every so many layers one is full; the field of that name counts before it.
         kinds: further layer types and the builder's name for them.
         moe: how experts are laid out: '' (none), or the name of a rule in families.experts.
@@ -57,6 +61,7 @@ class Traits:
     norm_place: str | tuple[str, str] = "pre"
     norm: Mapping[str, Any] = field(default_factory=dict)
     window: str = ""
+    window_if: Switch = True
     pattern: int = 0
     sinks: bool = False
     moe: str = ""

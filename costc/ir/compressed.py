@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from costc.ir.reach import ONE, ZERO, Reach, Segment, _triangle
-from costc.minmax import Max, Min
+from costc.minmax import Max, Min, quotient, quotient_up
 
 HALF = sp.Rational(1, 2)
 
@@ -52,19 +52,19 @@ class Compressed(Staircase):
     def summed(self, tokens: sp.Expr) -> sp.Expr:
         near = Min(tokens, self.window)
         climbing = tokens if self.k is None else Min(tokens, self.k * self.ratio)
-        entries = sp.floor(climbing / self.ratio)
+        entries = quotient(climbing, self.ratio)
         far = self.ratio * entries * (entries - 1) * HALF + entries * (climbing - entries * self.ratio + 1)
         if self.k is not None:
             far += (tokens - climbing) * self.k
         return _triangle(near) + (tokens - near) * self.window + far
 
     def context_of(self, seq: sp.Expr, past: sp.Expr) -> sp.Expr:
-        entries = sp.floor((past + seq) / self.ratio)
+        entries = quotient(past + seq, self.ratio)
         far = entries if self.k is None else Min(entries, seq * self.k)
         return far if self.window == 0 else far + Min(past, self.window - 1) + seq
 
     def stored(self, tokens: sp.Expr) -> sp.Expr:
-        return Min(tokens, self.window) + sp.floor(tokens / self.ratio)
+        return Min(tokens, self.window) + quotient(tokens, self.ratio)
 
     def dense(self) -> Reach:
         """The law without a choice: what an implementation computes that masks what is not chosen."""
@@ -92,9 +92,9 @@ class Compressed(Staircase):
 
     def _climb(self, low: sp.Expr, high: sp.Expr) -> tuple[Segment, ...]:
         """Steps in which entries come: the rest of a stair, whole stairs, the begun one."""
-        stair = Min(self.ratio * sp.ceiling(low / self.ratio), high)
-        stairs = sp.floor((high - stair) / self.ratio)
-        now, then = (self.window + sp.floor(n / self.ratio) for n in (low, stair))
+        stair = Min(self.ratio * quotient_up(low, self.ratio), high)
+        stairs = quotient(high - stair, self.ratio)
+        now, then = (self.window + quotient(n, self.ratio) for n in (low, stair))
         return (
             Segment(stair - low, ONE, now, ZERO, now, ZERO),
             Segment(stairs, ONE, then, ONE, then, ONE, times=self.ratio),
@@ -146,7 +146,7 @@ class TopBlocks(Staircase):
 
     def summed(self, tokens: sp.Expr) -> sp.Expr:
         few = Min(tokens, self.k * self.block)
-        whole = sp.floor((tokens - few) / self.block)
+        whole = quotient(tokens - few, self.block)
         rest = tokens - few - whole * self.block
         return _triangle(few) + (tokens - few) * self._others + whole * _triangle(self.block) + _triangle(rest)
 
@@ -160,10 +160,10 @@ class TopBlocks(Staircase):
     def decode(self, first: sp.Expr, steps: sp.Expr) -> tuple[Segment, ...]:
         end = first + steps
         low = Min(Max(self.k * self.block + 1, first), end)
-        begun = low - 1 - self.block * sp.floor((low - 1) / self.block)
+        begun = low - 1 - self.block * quotient(low - 1, self.block)
         # a step that is already among few blocks has begun none beyond them
         stair = Min(low + self.block - begun, end)
-        stairs = sp.floor((end - stair) / self.block)
+        stairs = quotient(end - stair, self.block)
         now, then = self._others + 1 + begun, self._others + 1
         return (
             Segment(low - first, ONE, first, ONE, first, ONE),

@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import sympy as sp
 
 from costc.ir.platform import Quantization
-from costc.minmax import Max, Min
+from costc.minmax import Max, Min, quotient_up
 
 #: what a layer is made of, in this order
 PARTS = ("attention", "mixer", "ffn", "auxiliary")
@@ -135,13 +135,13 @@ class Model:
         return sum(run.repeat * sum(layer.count(block) for layer in run.pattern) for run in self.runs)
 
     def after(self, block: str, first: sp.Expr) -> sp.Expr:
-        """Of these, how many stand in layers at position `first` or later: a closed form in `first`."""
+        """Of these, how many stand in layers at position `first` or later: a closed form in `first`, a whole number."""
         total, start = sp.Integer(0), 0
         for run in self.runs:
             period = len(run.pattern)
             for offset, layer in enumerate(run.pattern):
                 if times := layer.count(block):
-                    before = sp.ceiling((first - start - offset) / sp.Integer(period))
+                    before = quotient_up(first - start - offset, sp.Integer(period))
                     total += times * (run.repeat - Min(Max(before, 0), run.repeat))
             start += run.layers
         return total

@@ -15,7 +15,7 @@ from typing import TypeVar
 import sympy as sp
 
 from costc import symbols as S
-from costc.minmax import Max, Min
+from costc.minmax import Max, Min, quotient
 
 ZERO, ONE = sp.Integer(0), sp.Integer(1)
 R = TypeVar("R", bound="Reach")
@@ -154,11 +154,11 @@ class Chunked(Reach):
 
     def _all(self, tokens: sp.Expr) -> sp.Expr:
         """Pairs of the first `tokens` positions."""
-        whole = sp.floor(tokens / self.chunk)
+        whole = quotient(tokens, self.chunk)
         return whole * _triangle(self.chunk) + _triangle(tokens - whole * self.chunk)
 
     def _held(self, tokens: sp.Expr) -> sp.Expr:
-        return tokens - self.chunk * sp.floor(tokens / self.chunk)
+        return tokens - self.chunk * quotient(tokens, self.chunk)
 
     def pairs_of(self, seq: sp.Expr, past: sp.Expr) -> sp.Expr:
         return self._all(past + seq) - self._all(past)
@@ -172,7 +172,7 @@ class Chunked(Reach):
     def decode(self, first: sp.Expr, steps: sp.Expr) -> tuple[Segment, ...]:
         start = self._held(first - 1) + 1
         begun = Min(self.chunk - start + 1, steps)
-        whole = sp.floor((steps - begun) / self.chunk)
+        whole = quotient(steps - begun, self.chunk)
         left = steps - begun - whole * self.chunk
         return (
             Segment(begun, ONE, start, ONE, start, ONE),
@@ -181,7 +181,7 @@ class Chunked(Reach):
         )
 
     def prefill(self, length: sp.Expr, piece: sp.Expr) -> tuple[Segment, ...]:
-        whole = sp.floor(length / self.chunk)
+        whole = quotient(length, self.chunk)
         rest = length - whole * self.chunk
         inside = Min(piece, self.chunk)
         full = Reach()
@@ -247,7 +247,7 @@ class Recurrent(Reach):
         return super()._symbol(word, tex, meanings[word])
 
     def pairs_of(self, seq: sp.Expr, past: sp.Expr) -> sp.Expr:
-        whole = sp.floor(seq / self.chunk)
+        whole = quotient(seq, self.chunk)
         return whole * _triangle(self.chunk) + _triangle(seq - whole * self.chunk)
 
     def context_of(self, seq: sp.Expr, past: sp.Expr) -> sp.Expr:

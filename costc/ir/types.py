@@ -164,7 +164,8 @@ class Section:
         name: '<part>.<block>', e.g. 'attention.mla'.
         group: operator group under which reports sum its time.
         layers: how many times the block runs in one pass over the model.
-        stage_layers: how many of these are on the fullest (the last) pipeline stage.
+        stage_layers: how many of these are on the pipeline stage with the most weights (the last one, where layers are alike).
+        cache_layers: how many are on the stage with the most cache; None: on the same.
         outputs: activations that sections further down read, beside the last one written.
         kernels: names of operators that run as one kernel, in order; set by fusion.
     """
@@ -178,6 +179,7 @@ class Section:
     layers: sp.Expr = ONE
     stage_layers: sp.Expr = ONE
     kernels: tuple[tuple[str, ...], ...] = ()
+    cache_layers: sp.Expr | None = None
 
     def tensor(self, name: str) -> Tensor:
         return next(t for t in self.tensors if t.name == name)

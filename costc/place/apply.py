@@ -27,7 +27,9 @@ def apply(graph: Graph, mesh: Mesh) -> Graph:
     """The graph as one device of each pipeline stage runs it, collectives included."""
     sections = tuple(_Placer(section, mesh).run() for section in graph)
     hidden = next(t for name in ("streams", "y") for s in sections for t in s.tensors if t.name == name)
-    placed = graph.evolve(sections=(*sections, _pipeline(hidden, mesh)), constraints=_constraints(graph, mesh))
+    placed = graph.evolve(
+        sections=(*sections, _pipeline(hidden, mesh)), constraints=graph.constraints + _constraints(graph, mesh)
+    )
     return verify(placed)
 
 

@@ -1,13 +1,34 @@
-"""Saying which condition on the degrees a point breaks."""
+"""Saying which condition on sizes and degrees a point breaks."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from numbers import Real
+from typing import Any
 
 import sympy as sp
 
+from costc.errors import DegreeError
 from costc.ir.types import Constraint
+
+#: whole numbers beyond this are not exact as float64
+LARGEST = 2**53
+
+
+def whole_number(name: str, value: Any) -> int:
+    """A size or degree.
+
+    Raises:
+        DegreeError: it is none.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or value != int(value) or value < 1:
+        raise DegreeError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if value > LARGEST:
+        raise DegreeError(f"{name} {value} is more than 2**53, beyond which whole numbers are not exact")
+    return int(value)
 
 
 def violation(constraint: Constraint, bindings: Mapping[sp.Symbol, sp.Integer], degrees: Mapping[str, int]) -> str | None:

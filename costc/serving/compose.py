@@ -58,7 +58,7 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
         byte = totals.byte(lowered.table, run, bindings, phase, steps)
         metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)
         if detail:
-            operators(phase, lowered.table, time, run, bindings, out)
+            operators(phase, lowered.table, time, run, rounds, bindings, out)
     valid = (*(c.expr.xreplace(bindings) for c in before.graph.constraints), _unlinked(mesh))
     known = {s.symbol for s in steps.steps}
     free = {s for step in steps.steps for s in step.expr.free_symbols} - known

@@ -25,16 +25,16 @@ COLUMNS = {
 }
 
 
-def operators(phase: str, table: CostTable, time: Phase, run: Run, bindings: Bindings, out: Outputs) -> None:
-    """Add outputs 'operator.<phase>.<section>.<kernel>.<column>', of one rank and all layers."""
+def operators(phase: str, table: CostTable, time: Phase, run: Run, rounds: sp.Expr, bindings: Bindings, out: Outputs) -> None:
+    """Add outputs 'operator.<phase>.<section>.<kernel>.<column>', of one rank, all layers and all `rounds` of the run."""
     for section, rows in table.group_by("section").items():
         for kernel, own in rows.group_by("kernel").items():
             where = f"operator.{phase}.{section}.{kernel}"
 
             def total(part: CostTable, column: str, where: str = where) -> sp.Expr:
-                return over_run(part.total().xreplace(bindings), run, f"{where}.{column}", out.steps)
+                return rounds * over_run(part.total().xreplace(bindings), run, f"{where}.{column}", out.steps)
 
-            flop = {m: total(t, "flop") for m, t in own.where(resource="flop").group_by("module").items()}
+            flop = {m: total(t, f"flop.{m}") for m, t in own.where(resource="flop").group_by("module").items()}
             moved = total(own.where(resource=MEMORY), "byte")
             columns = {
                 "flop": sp.Add(*flop.values()),
@@ -42,9 +42,9 @@ def operators(phase: str, table: CostTable, time: Phase, run: Run, bindings: Bin
                 "link_byte": total(own.where(resource=LINKS), "link_byte"),
                 "compute_time": sp.Add(*(f / (S.peak(m) * S.compute_efficiency) for m, f in flop.items())),
                 "memory_time": moved * second_per_byte(out.steps),
-                "link_time": _link_time(own, run, bindings, where, out),
+                "link_time": rounds * _link_time(own, run, bindings, where, out),
             }
-            columns["time"] = time.kernels.get((section, kernel), sp.Integer(0)) + columns["link_time"]
+            columns["time"] = rounds * time.kernels.get((section, kernel), sp.Integer(0)) + columns["link_time"]
             for column, expr in columns.items():
                 out.force(f"{where}.{column}", expr, COLUMNS[column], column)
 

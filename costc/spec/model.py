@@ -182,6 +182,12 @@ def _check(document: Document, spec: ModelSpec, blocks: dict[str, Any]) -> None:
     for i, module in enumerate(spec.modules_to_not_convert):
         if module not in MODULES:
             raise document.error(("modules_to_not_convert", i), not_among("module", module, MODULES))
+    if spec.lora:
+        if spec.lora.active > spec.lora.resident:
+            said = f"{spec.lora.active} active adapters are more than {spec.lora.resident} resident ones"
+            raise document.error(("lora", "active"), said)
+        if len(set(spec.lora.targets)) < len(spec.lora.targets):
+            raise document.error(("lora", "targets"), "a target stands twice")
     if spec.source not in spec.sources:
         raise document.error(("source",), not_among("source", spec.source, spec.sources))
     if spec.dtype not in DTYPES:

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from transformers.cache_utils import get_layer_types_and_kwargs
 
 from tests.oracle.flops import forward, on_cpu
-from tests.oracle.models import Config
+from tests.oracle.models import Config, configuration
 
 # Bookkeeping, not state: the same few numbers whatever the model's size.
 BOOKKEEPING = ("_sliding_window_tensor", "cumulative_length")
+
+
+def windows(config: Config) -> list[int]:
+    """The window or chunk of each layer that has one and a cache of its own, in order of size."""
+    _, fields = get_layer_types_and_kwargs(configuration(config).get_text_config(decoder=True))
+    return sorted(each["sliding_window"] for each in fields if each.get("sliding_window"))
 
 
 def cache_byte(config: Config, batch: int, tokens: int) -> dict[str, int]:

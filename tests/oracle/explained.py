@@ -155,7 +155,10 @@ def _last_token(flops: Flops, model: Model, batch: int, seq: int, past: int) -> 
 
 LAST_TOKEN = FlopSwitch("layers that share another layer's KV cache compute only the last token of a step", _last_token)
 
-DELTA = ("qwen3_next", "qwen3_5_text", "qwen3_5_moe_text", "qwen3_5", "qwen3_5_moe", "kimi_linear", "bailing_hybrid")
+DELTA = (
+    *("qwen3_next", "olmo_hybrid", "qwen3_5_text", "qwen3_5_moe_text", "qwen3_5", "qwen3_5_moe", "kimi_linear"),
+    "bailing_hybrid",
+)
 SSD = ("nemotron_h", "nemotron_h+latent", "mamba2", "falcon_h1", "granitemoehybrid", "bamba", "zamba2")
 FLOPS: dict[str, tuple[FlopSwitch, ...]] = {
     **dict.fromkeys((*DELTA, *SSD, "minimax"), (SCAN,)),

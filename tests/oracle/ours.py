@@ -114,6 +114,18 @@ def on_one_token(flops_all: dict[str, int], model: Model, batch: int, seq: int, 
     return found
 
 
+def windows(model: Model) -> list[int]:
+    """The window or chunk of each layer that has one and a cache of its own, in order of size."""
+    graph = build(model, "decode")
+    known: Values = {s: sp.Integer(v) for s, v in graph.bindings}
+    found: list[int] = []
+    for section in graph:
+        laws = {a.reach.bind(known) for t in section.of_role(Role.CACHE) if not t.shared for a in t.axes if a.reach}
+        sizes = {law.chunk if isinstance(law, Chunked) else law.window for law in laws if isinstance(law, (Chunked, Window))}
+        found += [int(size) for size in sizes] * int(section.layers.xreplace(known))
+    return sorted(found)
+
+
 def kept(model: Model, tokens: int, local_less: int = 0, whole_kernel: bool = False, wide_state: bool = False) -> int:
     """Bytes of cache and state that one sequence keeps after `tokens` tokens, all layers, in bf16 and blocks of one token.
 

@@ -64,6 +64,7 @@ SPECIAL: dict[str, Overrides] = {
     "qwen3": {},
     "qwen3_moe": {"mlp_only_layers": [0]},
     "qwen3_next": DELTA | {"mlp_only_layers": [0]},
+    "olmo_hybrid": {"num_hidden_layers": 4},
     "qwen3_5_text": DELTA,
     "qwen3_5_moe_text": DELTA,
     "gemma": {"num_key_value_heads": 1},
@@ -164,12 +165,17 @@ SPECIAL: dict[str, Overrides] = {
 INSIDE: dict[str, tuple[str, Overrides]] = {
     "llama4": ("llama4_text", SPECIAL["llama4_text"]),
     "mistral3": ("mistral", {"sliding_window": None}),
+    "mistral3+latent": ("mistral4", LATENT),
     "qwen3_5": ("qwen3_5_text", SPECIAL["qwen3_5_text"]),
     "qwen3_5_moe": ("qwen3_5_moe_text", SPECIAL["qwen3_5_moe_text"]),
     "qwen3_vl": ("qwen3_vl_text", {}),
     "qwen3_vl_moe": ("qwen3_vl_moe_text", {"mlp_only_layers": [0]}),
     "qwen2_5_vl": (
         "qwen2_5_vl_text",
+        {"rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [2, 3, 3]}},
+    ),
+    "qwen2_vl": (
+        "qwen2_vl_text",
         {"rope_parameters": {"rope_type": "default", "rope_theta": 1000000.0, "mrope_section": [2, 3, 3]}},
     ),
     "gemma3": ("gemma3_text", SLIDING),
@@ -206,7 +212,7 @@ def reduced(model_type: str) -> Config:
     inside, overrides = overrides_of(model_type)
     if model_type not in INSIDE:
         return complete(inside, overrides)
-    config = complete(model_type, {"text_config": {"model_type": inside} | overrides})
+    config = complete(model_type.partition("+")[0], {"text_config": {"model_type": inside} | overrides})
     if config.get("vision_config"):
         config["vision_config"] |= {k: v for k, v in TINY_VISION.items() if k in config["vision_config"]}
     return config

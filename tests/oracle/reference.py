@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.oracle.caches import cache_byte
+from tests.oracle.caches import cache_byte, windows
 from tests.oracle.configs import Case, cases
 from tests.oracle.flops import flops
 from tests.oracle.models import Config, NoOracle, build
@@ -20,7 +20,7 @@ from tests.oracle.reduced import reduced, reduced_names
 
 __all__ = [
     "Case", "NoOracle", "buffers", "build", "cache_byte", "cases", "flops", "parameters", "parameters_by_name", "reduced",
-    "reduced_names",
+    "reduced_names", "windows",
 ]  # fmt: skip
 
 # (batch, past, seq): longer and shorter than the windows and chunks of the reduced models.

@@ -44,7 +44,9 @@ def blocks(c: Config, draft: Draft, traits: Traits) -> None:
     }
     for attention, each in zip(types, sparse, strict=True):
         draft.layer(attention=made[attention], ffn=ffn[each])
-    count = c.count(("num_nextn_predict_layers", "num_mtp_modules"), 0)
+    count, modules = c.count("num_nextn_predict_layers", 0), c.count("num_mtp_modules", 0)
+    if modules != count and modules:
+        draft.notes.append(f"num_mtp_modules says {modules}, num_nextn_predict_layers {count}: so many layers draft tokens.")
     draft.draft_layers(count, attention=made[types[-1]], ffn=ffn[sparse[-1]])
 
 

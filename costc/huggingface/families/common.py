@@ -63,14 +63,11 @@ def windows(c: Config, traits: Traits, layers: int) -> list[int | None]:
     c.unused("max_window_layers", "use_sliding_window", *PATTERN)
     if not traits.window:
         return [None] * layers
-    if traits.window == "flagged" and not c.flag("use_sliding_window", False):
-        size = None
-        types = None
-    if size is None:
+    if size is None or not switch(c, traits.window_if):
         return [None] * layers
     if types is not None:
         return [size if t == SLIDING else None for t in types]
-    if traits.window == "flagged":
+    if traits.window == "late":
         first = c.count("max_window_layers", layers)
         return [size if i >= first else None for i in range(layers)]
     if isinstance(c.raw(PATTERN, None)[1], str):

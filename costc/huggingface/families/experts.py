@@ -10,6 +10,11 @@ from costc.huggingface.families.common import layer_types, switch
 from costc.huggingface.row import Traits
 
 ACTIVATION = ("hidden_act", "hidden_activation", "activation_function", "ffn_act_fn", "activation")
+#: what these may say; all are taken as equal work, and none makes an FFN gated or plain
+ACTIVATIONS = (
+    *("silu", "swish", "swiglu", "swigluoai", "situ", "gelu", "gelu_new", "gelu_fast", "gelu_python", "gelu_accurate"),
+    *("gelu_pytorch_tanh", "quick_gelu", "relu", "relu2", "relu6", "leaky_relu", "sigmoid", "tanh", "mish", "xielu", "linear"),
+)
 WIDTH = ("intermediate_size", "ffn_dim", "n_inner", "ffn_hidden_size")
 EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts")
 CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_k", "moe_topk", "moe_top_k", "top_k_experts")
@@ -34,7 +39,7 @@ def ffn_of(c: Config, draft: Draft, traits: Traits, layers: int, place: str = "p
 
 def dense(c: Config, draft: Draft, traits: Traits, size: int | None = None, **fields: Any) -> str:
     """A dense FFN."""
-    act = c.word(ACTIVATION, "silu")
+    act = c.word(ACTIVATION, "silu", ACTIVATIONS)
     return draft.block(
         "ffn",
         "dense",
@@ -59,7 +64,7 @@ def moe(c: Config, draft: Draft, traits: Traits, **fields: Any) -> str:
         "moe",
         n_routed_experts=c.size(EXPERTS),
         num_experts_per_tok=alike(c, CHOSEN),
-        hidden_act=c.word(ACTIVATION, "silu"),
+        hidden_act=c.word(ACTIVATION, "silu", ACTIVATIONS),
         shared_bias=switch(c, traits.mlp_bias) or None,
         **{"moe_intermediate_size": width, "n_shared_experts": shared or None, **RULES[traits.moe].fields(c), **fields},
     )

@@ -143,6 +143,6 @@ def _agreed(files: list[Config], names: tuple[str, ...], default: Any = MISSING)
     given = [(f, f.raw(names)[1]) for f in files if any(name in f for name in names)]
     if not given:
         return files[0].raw(names, default)[1]
-    if any(value != given[0][1] for _, value in given):
+    if any(value != given[0][1] for _, value in given[1:]):
         raise given[0][0].error(names[0], f"is {shown(given[0][1])}; {given[1][0].source} says {shown(given[1][1])}")
     return given[0][1]

@@ -8,7 +8,7 @@ from costc.huggingface.families.decoder import decoder
 from costc.huggingface.families.early import early, inside, parallel, projected
 from costc.huggingface.families.headwise import headwise
 from costc.huggingface.families.layered import layered
-from costc.huggingface.row import BF16_SCALES, Row, Traits, Wrapper
+from costc.huggingface.row import BF16_SCALES, LATE, Row, Traits, Wrapper
 from costc.huggingface.towers import merger as towers
 
 OWN_BIAS: dict[str, Any] = {"attention_bias": "attention_bias", "o_bias": "attention_bias"}
@@ -36,7 +36,7 @@ GEMMA4 = GEMMA2 | {
 }  # fmt: skip
 QWEN_VL = {
     "vocab_size": 152064, "hidden_size": 8192, "intermediate_size": 29568, "num_hidden_layers": 80, "num_attention_heads": 64,
-    "num_key_value_heads": 8, "max_position_embeddings": 32768,
+    "num_key_value_heads": 8, "max_position_embeddings": 32768, "max_window_layers": 80,
 }  # fmt: skip
 
 STEP = {
@@ -132,17 +132,15 @@ CLASSIC: dict[str, Row | Wrapper] = {
         fixed={"qk_norm_type": ("per_layer",), "shared_intermediate_size": (0,), "mtp_transformer_layers": (1,)},
     ),
     # ---- Qwen-VL
-    "qwen2_vl_text": Row(decoder, Traits(attention_bias=True, window="flagged"), QWEN_VL),
+    "qwen2_vl_text": Row(decoder, Traits(attention_bias=True, **LATE), QWEN_VL),
     "qwen2_vl": Wrapper(kind="qwen2_vl_text", towers={"vision_config": towers.plain}, tied="either"),
-    "qwen2_5_vl_text": Row(decoder, Traits(attention_bias=True, window="flagged"), QWEN_VL),
+    "qwen2_5_vl_text": Row(decoder, Traits(attention_bias=True, **LATE), QWEN_VL),
     "qwen2_5_vl": Wrapper(kind="qwen2_5_vl_text", towers={"vision_config": towers.windowed}, tied="either"),
     "qwen3_vl_text": Row(
         decoder, Traits(**OWN_BIAS, qk_norm="head"), {"head_dim": 128, "num_key_value_heads": 32, **BF16_SCALES}
     ),
     "qwen3_vl": Wrapper(kind="qwen3_vl_text", towers={"vision_config": towers.merging((8, 16, 24))}),
-    "qwen3_vl_moe_text": Row(
-        decoder, Traits(**OWN_BIAS, qk_norm="head", moe="step"), {"num_key_value_heads": 16, **BF16_SCALES}
-    ),
+    "qwen3_vl_moe_text": Row(decoder, Traits(**OWN_BIAS, qk_norm="head", moe="step"), {"num_key_value_heads": 16, **BF16_SCALES}),
     "qwen3_vl_moe": Wrapper(kind="qwen3_vl_moe_text", towers={"vision_config": towers.merging((8, 16, 24))}),
     # ---- Step, Ling
     "step3p5": Row(

@@ -10,7 +10,7 @@ from costc.huggingface.families.decoder import decoder
 from costc.huggingface.families.latent import latent
 from costc.huggingface.families.pruned import pruned
 from costc.huggingface.families.unequal import unequal
-from costc.huggingface.row import Row, Traits, Wrapper
+from costc.huggingface.row import LATE, Row, Traits, Wrapper
 from costc.huggingface.towers.pixtral import pixtral, shuffled
 
 OWN_BIAS: dict[str, Any] = {"attention_bias": "attention_bias", "o_bias": "attention_bias"}
@@ -140,7 +140,7 @@ DECODERS: dict[str, Row | Wrapper] = {
     "hunyuan_v1_dense": Row(
         decoder, Traits(**OWN_BIAS, qk_norm="head", qk_norm_if="use_qk_norm"), {"use_qk_norm": True}, HUNYUAN, fixed=HUNYUAN_FORM
     ),
-    "mimo": Row(decoder, Traits(attention_bias="attention_bias", window="flagged", mtp="shared"), fixed={"use_mrope": (False,)}),
+    "mimo": Row(decoder, Traits(attention_bias="attention_bias", **LATE, mtp="shared"), fixed={"use_mrope": (False,)}),
     "minicpm3": Row(
         latent,
         Traits(mlp_bias="mlp_bias", tied=True),
@@ -150,7 +150,7 @@ DECODERS: dict[str, Row | Wrapper] = {
     # ---- experts
     "qwen2_moe": Row(
         decoder,
-        Traits(attention_bias="qkv_bias", window="flagged", moe="step"),
+        Traits(attention_bias="qkv_bias", moe="step"),
         {"qkv_bias": True, "shared_expert_intermediate_size": 5632, "num_key_value_heads": 16},
         fixed={"use_sliding_window": (False,)},
     ),
@@ -194,7 +194,11 @@ DECODERS: dict[str, Row | Wrapper] = {
         HUNYUAN,
         fixed=HUNYUAN_FORM,
     ),
-    "dots1": Row(decoder, Traits(**OWN_BIAS, qk_norm="head", window="all", moe="first"), {"num_key_value_heads": 32}),
+    "dots1": Row(
+        decoder,
+        Traits(**OWN_BIAS, qk_norm="head", window="late", moe="first"),
+        {"num_key_value_heads": 32, "max_window_layers": 62},
+    ),
     "grok-1": Row(
         decoder,
         Traits(norm_place="both", moe="all", tied=True),

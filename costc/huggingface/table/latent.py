@@ -68,7 +68,7 @@ LATENT: dict[str, Row | Wrapper] = {
     "mistral4": Row(
         latent,
         Traits(moe="first"),
-        {"topk_method": "greedy", "n_shared_experts": 1, "q_lora_rank": 1024, "kv_lora_rank": 256},
+        {"topk_method": "greedy", "n_shared_experts": 1, "q_lora_rank": 1024, "kv_lora_rank": 256, "v_head_dim": 128},
     ),
     "longcat_flash": Row(
         doubled,

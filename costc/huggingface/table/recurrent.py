@@ -168,7 +168,7 @@ RECURRENT: dict[str, Row] = {
     "lfm2": Row(
         liquid,
         Traits(qk_norm="head", tied=True),
-        {**LFM, "hidden_size": 2560, "intermediate_size": 12288},
+        {**LFM, "hidden_size": 2560, "intermediate_size": 12288, "block_ffn_dim_multiplier": 1.0},
         ignored=(
             "block_mlp_init_scale",
             "block_norm_eps",
