@@ -73,6 +73,8 @@ class Catalog:
         """
         if not isinstance(name, str):
             raise CostcError(f"{kind.removesuffix('s')} is {described(name)}; expected a name or the path of a spec file")
+        if kind == "models" and name == "-":
+            return KINDS[kind](Document(import_config(name), {}, {}, "stdin"))[0]
         if name.endswith((".yaml", ".yml", ".json")) or (kind == "models" and _folder(name)):
             near = (self.beside or Path()) / name
             return self._built(kind, near if _state(near) else Path(name))

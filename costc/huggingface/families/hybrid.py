@@ -130,7 +130,9 @@ def beside(c: Config, draft: Draft, traits: Traits, layers: int) -> list[str]:
 
 def adjusted(c: Config, draft: Draft, traits: Traits, layers: int) -> list[str]:
     """LFM2's: a width that is cut to two thirds, scaled, and rounded up to a multiple."""
-    width = c.size(("block_ff_dim", "intermediate_size"))
+    # the class lets the one overrule the other, and published files have both
+    width = c.size("block_ff_dim", None) or c.size("intermediate_size")
+    c.unused("intermediate_size")
     factor, multiple = c.number("block_ffn_dim_multiplier", None), c.size("block_multiple_of", 256)
     if c.flag("block_auto_adjust_ff_dim", True):
         width = int(2 * width / 3)

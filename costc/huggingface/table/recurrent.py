@@ -163,7 +163,7 @@ RECURRENT: dict[str, Row] = {
             "use_mamba_kernels",
             "attention_bias",
         ),
-        fixed=WHOLE,
+        fixed={**WHOLE, "n_shared_experts": (1,)},
     ),
     "lfm2": Row(
         liquid,
