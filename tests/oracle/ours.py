@@ -45,6 +45,14 @@ def parameters(model: Model) -> dict[str, int]:
     return {k: v for k, v in found.items() if v}
 
 
+def buffers(model: Model) -> int:
+    """Elements of what is stored and not counted as a parameter: corrections of routers."""
+    graph = build(model, "prefill")
+    known = dict(graph.bindings)
+    weights = ((s, t) for s in graph for t in s.of_role(Role.WEIGHT) if not t.trained)
+    return sum(int((t.size * s.layers).xreplace(known)) for s, t in weights)
+
+
 def flops(model: Model, phase: str, batch: int, seq: int, past: int, masked: bool = True) -> dict[str, int]:
     """Matrix FLOPs of a step by '<section>.<operator>', all layers.
 
