@@ -218,7 +218,8 @@ OWN: dict[str, dict[str, Rule]] = {
         "moe_layer_end_index": lambda f: st.sampled_from((-1, *range(f["moe_layer_start_index"], layers(f)))),
     },
     "lfm2": {
-        "layer_types": maybe(layered("conv", FULL)), "block_ff_dim": maybe_said(made(lambda f: f["intermediate_size"])), "block_auto_adjust_ff_dim": FLAG,
+        "layer_types": maybe(layered("conv", FULL)), "block_ff_dim": maybe_said(made(lambda f: f["intermediate_size"])),
+        "block_auto_adjust_ff_dim": FLAG,
         "full_attn_idxs": lambda f: st.none() if f["layer_types"] else some_layers(f),
         "block_multiple_of": one_of(8, 20, 256), "block_ffn_dim_multiplier": one_of(0.5, 1.0, 1.3),
     },
