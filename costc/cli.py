@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -279,6 +280,7 @@ def _numbers(name: str, text: str) -> list[int]:
 
 def main() -> int:
     """Run the command line; a user's mistake prints one line and exits with 2."""
+    gc.set_threshold(100_000)  # expressions are many small objects that live to the end: looking for cycles takes a tenth
     try:
         app()
     except CostcError as error:

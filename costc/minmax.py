@@ -1,4 +1,4 @@
-"""Maximum and minimum that stay as they are written, and quotients of whole numbers that are safe in floating point.
+"""Maximum, minimum, floor and ceiling that stay as they are written, and quotients that are safe in floating point.
 
 sympy's own compare all arguments pairwise under assumptions when they are built, which took more than
 half of the compile time and hardly ever found an order. These compare numbers alone; all else is sympy's.
@@ -27,6 +27,25 @@ class _Plain:
         return args
 
 
+class _Unsplit:
+    """Evaluates numbers alone: sympy's own asks assumptions of every term to take whole ones out."""
+
+    @classmethod
+    def eval(cls, arg: sp.Expr) -> Any:
+        return super().eval(arg) if arg.is_Number else None  # type: ignore[misc]
+
+
+class floor(_Unsplit, sp.floor):
+    """The largest whole number that is not larger. Named as sympy's, which is how printers know it."""
+
+
+class ceiling(_Unsplit, sp.ceiling):
+    """The smallest whole number that is not smaller."""
+
+
+Floor, Ceiling = floor, ceiling
+
+
 class Max(_Plain, sp.Max):
     """The largest argument."""
 
@@ -41,9 +60,9 @@ def quotient(n: sp.Expr, m: sp.Expr) -> sp.Expr:
     The argument is half a step away from where the floor changes: sympy spreads 1 / m over the terms of n, and their floating
     point sum may come out beside a whole number.
     """
-    return sp.floor((2 * n + 1) / (2 * m))
+    return Floor((2 * n + 1) / (2 * m))
 
 
 def quotient_up(n: sp.Expr, m: sp.Expr) -> sp.Expr:
     """ceil(n / m) of whole numbers, as safe."""
-    return sp.ceiling((2 * n - 1) / (2 * m))
+    return Ceiling((2 * n - 1) / (2 * m))

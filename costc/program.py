@@ -9,7 +9,7 @@ from typing import Any
 import sympy as sp
 
 from costc import units
-from costc.minmax import Max, Min
+from costc.minmax import Ceiling, Max, Min
 from costc.symbols import VARS
 
 
@@ -38,7 +38,7 @@ class Turn(sp.Function):
     def eval(cls, gap: sp.Expr, slope: sp.Expr, count: sp.Expr) -> sp.Expr | None:
         if not all(a.is_number for a in (gap, slope, count)):
             return None
-        return sp.Integer(0) if slope.is_zero else Min(Max(sp.ceiling(-gap / slope), 0), count)
+        return sp.Integer(0) if slope.is_zero else Min(Max(Ceiling(-gap / slope), 0), count)
 
     @property
     def alike(self) -> tuple[sp.Expr, ...]:
@@ -49,7 +49,7 @@ class Turn(sp.Function):
         gap, slope, count = self.args
         if slope.is_zero:
             return sp.Integer(0)
-        crossing = Min(Max(sp.ceiling(-gap / slope), 0), count)
+        crossing = Min(Max(Ceiling(-gap / slope), 0), count)
         return sp.Piecewise((crossing, sp.Ne(slope, 0)), (sp.Integer(0), True))
 
     def _eval_evalf(self, prec: int) -> sp.Expr:

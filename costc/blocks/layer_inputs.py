@@ -12,6 +12,7 @@ from costc import symbols as S
 from costc.blocks.base import BATCH, SEQ, Builder
 from costc.blocks.stem import Frame, looked_up
 from costc.ir.types import Axis, Section
+from costc.minmax import Floor
 
 
 def layer_inputs(frame: Frame) -> Section:
@@ -29,4 +30,4 @@ def layer_inputs(frame: Frame) -> Section:
     y = b.project("per_layer_model_projection", x, (layer, each), (frame.hidden,), module="embedding")
     y = b.norm("per_layer_projection_norm", y, each)
     b.outputs.append(b.map("per_layer_input", (y, looked), (BATCH, SEQ, layer, each), work=2))
-    return b.section(sp.Integer(1), sp.floor(1 / S.pp))  # the last of several stages does not embed
+    return b.section(sp.Integer(1), Floor(1 / S.pp))  # the last of several stages does not embed

@@ -17,7 +17,7 @@ from costc import symbols as S
 from costc.dtypes import dtype
 from costc.ir.model import Model
 from costc.ir.types import Constraint, Graph, Role, Section, Tensor
-from costc.minmax import Max
+from costc.minmax import Ceiling, Max
 
 #: degrees for which stages are compared; beyond, the last one is taken
 MOST_STAGES = 64
@@ -110,7 +110,7 @@ def _placed(section: Section, model: Model, weights: dict[int, int], caches: dic
 def _inside(model: Model, name: str, table: dict[int, int]) -> sp.Expr:
     """How many layers of a block lie on the stage that a table names."""
     layers = sp.Symbol("num_hidden_layers", integer=True, positive=True)
-    width = sp.ceiling(layers / S.pp)
+    width = Ceiling(layers / S.pp)
     if not table:
         return model.after(name, layers - width)
     first = layers - width * (1 + _shift(table))

@@ -12,6 +12,7 @@ from costc.blocks.streams import coefficients, merged
 from costc.blocks.widened import widen
 from costc.ir.model import Model
 from costc.ir.types import Axis, Kind, Read, Section
+from costc.minmax import Floor
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def embedding(frame: Frame) -> Section:
         widen(b, x, stem.altup_streams)
     if stem.streams > 1:
         b.map("streams", (x,), (BATCH, SEQ, frame.stream, frame.hidden), work=0)
-    return b.section(sp.Integer(1), sp.floor(1 / S.pp))  # the last of several stages does not embed
+    return b.section(sp.Integer(1), Floor(1 / S.pp))  # the last of several stages does not embed
 
 
 def looked_up(b: Builder, name: str, weight: str, vocab: Axis, *out: Axis) -> str:

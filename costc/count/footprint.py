@@ -7,6 +7,7 @@ import sympy as sp
 from costc import symbols as S
 from costc.count.rules import byte_of, element_byte
 from costc.ir.types import Graph, Role, Section, Tensor
+from costc.minmax import Ceiling
 
 
 def parameters(graph: Graph, *, trained: bool = True, module: str | None = None) -> sp.Expr:
@@ -52,7 +53,7 @@ def _kept(tensor: Tensor, tokens: sp.Expr) -> sp.Expr:
     for axis in tensor.axes:
         if axis.reach:
             kept = axis.reach.stored(tokens)
-            one *= (kept if tensor.role is Role.STATE else S.kv_block * sp.ceiling(kept / S.kv_block)) / axis.size
+            one *= (kept if tensor.role is Role.STATE else S.kv_block * Ceiling(kept / S.kv_block)) / axis.size
     return one
 
 

@@ -14,6 +14,7 @@ import sympy as sp
 from costc import symbols as S
 from costc.count.rows import CostRow, CostTable, check
 from costc.ir.types import ONE, Graph, Kind, Op, Read, Role, Section, Tensor
+from costc.minmax import Ceiling
 
 BYTE_RESOURCE = {
     Role.WEIGHT: "weight_byte",
@@ -42,7 +43,7 @@ def stored_byte(tensor: Tensor) -> sp.Expr:
     sizes = {a.name: a.size for a in tensor.axes}
     rows, columns = (sp.Mul(*(sizes[n] for n in names)) for names in tensor.matrix)
     out, in_, scale, whole = S.scale_geometry(tensor.module)
-    scales = sp.ceiling(rows / out) * sp.ceiling(columns / in_) * scale + whole
+    scales = Ceiling(rows / out) * Ceiling(columns / in_) * scale + whole
     return tensor.size * S.weight_byte(tensor.module) + tensor.size / (rows * columns) * scales
 
 

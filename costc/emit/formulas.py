@@ -7,7 +7,9 @@ data-parallel rank, summed over its pipeline stages: at degree 1 everywhere they
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy as sp
 
@@ -15,6 +17,7 @@ from costc import symbols as S
 from costc.count.rows import LINKS, MEMORY, CostTable
 from costc.ir.reach import Reach
 from costc.latency.affine import affine
+from costc.simplify.rules import factored
 
 RESOURCES = {
     "flop": ("FLOP", "matrix FLOP"),
@@ -45,12 +48,13 @@ class Formula:
     @property
     def expr(self) -> sp.Expr:
         """In the dimension symbols of the block kinds; bind them for a model's own."""
-        expr = self.table.total().xreplace(dict(self.table.definitions))
+        total, known = self.table.total(), dict(self.table.definitions)
         if self.phase == "prefill":
-            return expr.xreplace(_step(self.reaches, S.seq, sp.Integer(0)))
+            return total.xreplace(known | _step(self.reaches, S.seq, sp.Integer(0)))
+        one = {S.seq: sp.Integer(1)}
         if self.phase == "decode":
-            return expr.xreplace(_step(self.reaches, sp.Integer(1), S.context - 1)).xreplace({S.seq: sp.Integer(1)})
-        return _generation(expr.xreplace({S.seq: sp.Integer(1)}), self.reaches)
+            return total.xreplace(known | _step(self.reaches, sp.Integer(1), S.context - 1) | one)
+        return _generation(total.xreplace(known | one), self.reaches)
 
 
 def of_phase(table: CostTable, reaches: tuple[Reach, ...], phase: str, name: str = "") -> dict[str, Formula]:
@@ -72,6 +76,7 @@ def of_phase(table: CostTable, reaches: tuple[Reach, ...], phase: str, name: str
     return found
 
 
+@lru_cache(maxsize=64)
 def _step(reaches: tuple[Reach, ...], seq: sp.Expr, past: sp.Expr) -> dict[sp.Symbol, sp.Expr]:
     """Pairs and context of every reach for a step."""
     found = {}
@@ -99,4 +104,11 @@ def _generation(expr: sp.Expr, reaches: tuple[Reach, ...]) -> sp.Expr:
             first = part.xreplace({reach.pairs: s.pairs, reach.context: s.context})
             slope = slopes[0] * s.pairs_step + slopes[1] * s.context_step
             total += s.total(first, slope)
-    return sp.factor_terms(total)
+    return sp.Mul(*(part for factor in sp.Mul.make_args(factored(total)) for part in _content(factor)))
+
+
+def _content(expr: sp.Expr) -> tuple[sp.Expr, sp.Expr]:
+    """The whole number that all terms of a sum share, and the rest."""
+    numerators = [term.as_coeff_Mul()[0].p for term in expr.args] if expr.is_Add else []
+    shared = sp.Integer(math.gcd(*numerators)) if numerators else sp.Integer(1)
+    return (shared, sp.Add(*(term / shared for term in expr.args))) if shared != 1 else (shared, expr)

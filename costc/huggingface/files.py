@@ -12,7 +12,6 @@ from costc.huggingface.config import ConfigError
 
 #: the largest published config.json, with its lists of unquantized modules, has some 100 kB
 MAX_BYTES = 8_000_000
-MAX_DIGITS = 40
 CONFIG, BESIDE = "config.json", "hf_quant_config.json"
 
 
@@ -58,7 +57,7 @@ def parse(raw: bytes, source: str) -> dict[str, Any]:
     if len(raw) > MAX_BYTES:
         raise ConfigError(f"{source}: more than {MAX_BYTES} bytes; a config.json has fewer")
     try:
-        data = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_distinct, parse_int=_whole)
+        data = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_distinct)
     except UnicodeDecodeError as error:
         raise ConfigError(f"{source}: byte {error.start} is not UTF-8; a config.json is UTF-8 text") from None
     except json.JSONDecodeError as error:
@@ -67,6 +66,8 @@ def parse(raw: bytes, source: str) -> dict[str, Any]:
         raise ConfigError(f"{source}: nested too deep for a config.json") from None
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from None
+    except ValueError:  # Python's own limit
+        raise ConfigError(f"{source}: a number of thousands of digits") from None
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: holds {type(data).__name__}; a config.json is an object of fields")
     return data
@@ -79,9 +80,3 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ConfigError(f"field {twice!r} stands twice")
     return found
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > MAX_DIGITS:
-        raise ConfigError(f"a number of {len(digits)} digits; at most {MAX_DIGITS} are read")
-    return int(digits)

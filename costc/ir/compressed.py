@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import sympy as sp
 
 from costc.ir.reach import ONE, ZERO, Reach, Segment, _triangle
-from costc.minmax import Max, Min, quotient, quotient_up
+from costc.minmax import Ceiling, Floor, Max, Min, quotient, quotient_up
 
 HALF = sp.Rational(1, 2)
 
@@ -109,15 +109,15 @@ class Compressed(Staircase):
         cuts: list[tuple[sp.Expr, tuple[sp.Expr, sp.Expr]]] = []
         crossed = ZERO
         if self.window != 0:
-            crossed = sp.ceiling(self.window / piece)
-            cuts.append((sp.floor(self.window / piece), both))
+            crossed = Ceiling(self.window / piece)
+            cuts.append((Floor(self.window / piece), both))
         if self.k is None:
             cuts += [(crossed, one)] if self.window != 0 else []
             cuts.append((whole, one))
         else:
             spent = self.k * self.ratio / piece
-            cuts += [(Min(crossed, sp.floor(spent)), one)] if self.window != 0 else []
-            cuts += [(Max(crossed, sp.floor(spent)), one), (sp.ceiling(spent), one)]
+            cuts += [(Min(crossed, Floor(spent)), one)] if self.window != 0 else []
+            cuts += [(Max(crossed, Floor(spent)), one), (Ceiling(spent), one)]
             # the entries that a piece chooses are all there are, up to piece k x ratio
             cuts += [(self.k * self.ratio, (ZERO, tall)), (whole, (ZERO, ZERO))]
         found, low = [], ZERO
@@ -176,9 +176,9 @@ class TopBlocks(Staircase):
         whole, _, last = self._pieces(length, piece)
         spent = self.k * self.block / piece
         # piece i ends at (i + 1) x piece, which is no more than what its tokens choose up to the mean choice of a token
-        mean = sp.floor(self._others + (self.block + 1) * HALF)
+        mean = Floor(self._others + (self.block + 1) * HALF)
         low, found = ZERO, []
-        cuts = ((sp.floor(spent), piece**2, piece), (sp.ceiling(spent), ZERO, piece), (mean, ZERO, piece), (None, ZERO, ZERO))
+        cuts = ((Floor(spent), piece**2, piece), (Ceiling(spent), ZERO, piece), (mean, ZERO, piece), (None, ZERO, ZERO))
         for cut, pairs_step, context_step in cuts:
             high = whole if cut is None else Min(Max(cut, low), whole)
             found.append(self._span(piece, low, high, pairs_step, context_step))

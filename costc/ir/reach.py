@@ -15,7 +15,7 @@ from typing import TypeVar
 import sympy as sp
 
 from costc import symbols as S
-from costc.minmax import Max, Min, quotient
+from costc.minmax import Ceiling, Floor, Max, Min, quotient
 
 ZERO, ONE = sp.Integer(0), sp.Integer(1)
 R = TypeVar("R", bound="Reach")
@@ -96,9 +96,9 @@ class Reach:
 
     def _pieces(self, length: sp.Expr, piece: sp.Expr) -> tuple[sp.Expr, sp.Expr, Segment]:
         """(whole pieces, tokens left over, the segment of these)."""
-        whole = sp.floor(length / piece)
+        whole = Floor(length / piece)
         rest = length - whole * piece
-        ragged = sp.ceiling(length / piece) - whole
+        ragged = Ceiling(length / piece) - whole
         at = whole * piece
         return whole, rest, Segment(ragged, rest, self.pairs_of(rest, at), ZERO, self.context_of(rest, at), ZERO)
 
@@ -131,8 +131,8 @@ class Window(Reach):
 
     def prefill(self, length: sp.Expr, piece: sp.Expr) -> tuple[Segment, ...]:
         whole, _, last = self._pieces(length, piece)
-        grown = Min(sp.floor(self.window / piece), whole)
-        crossing = Min(whole - grown, sp.ceiling(self.window / piece) - sp.floor(self.window / piece))
+        grown = Min(Floor(self.window / piece), whole)
+        crossing = Min(whole - grown, Ceiling(self.window / piece) - Floor(self.window / piece))
         at = grown * piece
         return (
             Segment(grown, piece, _triangle(piece), piece**2, piece, piece),
@@ -217,8 +217,8 @@ class TopK(Reach):
 
     def prefill(self, length: sp.Expr, piece: sp.Expr) -> tuple[Segment, ...]:
         whole, _, last = self._pieces(length, piece)
-        grown = Min(sp.floor(self.k / piece), whole)
-        crossing = Min(whole - grown, sp.ceiling(self.k / piece) - sp.floor(self.k / piece))
+        grown = Min(Floor(self.k / piece), whole)
+        crossing = Min(whole - grown, Ceiling(self.k / piece) - Floor(self.k / piece))
         at = (grown + crossing) * piece
         # piece i ends at (i + 1) x piece, which is less than piece x k up to i = k - 1
         near = Max(0, Min(whole, self.k) - grown - crossing)

@@ -9,7 +9,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.ir.types import ONE, Constraint
-from costc.minmax import Max, Min
+from costc.minmax import Ceiling, Floor, Max, Min
 from costc.registry import Registry
 
 #: sizes of the axes of a section (or of the whole model, for constraints), by name
@@ -59,12 +59,12 @@ class Group:
         """Members within one scale-up domain."""
         if self.stride == ONE:
             return Min(self.size, S.domain)
-        return Max(1, Min(self.size, sp.floor(S.domain / self.stride)))
+        return Max(1, Min(self.size, Floor(S.domain / self.stride)))
 
     @property
     def domains(self) -> sp.Expr:
         """Scale-up domains that the group spans."""
-        return sp.ceiling(self.size / self.inside)
+        return Ceiling(self.size / self.inside)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from costc import symbols as S
 from costc.count import footprint
 from costc.ir.types import Graph
 from costc.latency.roofline import DP
-from costc.minmax import Max, Min
+from costc.minmax import Floor, Max, Min
 from costc.program import Steps
 from costc.serving.schedule import Schedule
 from costc.serving.sections import Bindings
@@ -48,7 +48,7 @@ def memory(graphs: tuple[Graph, Graph], bindings: Bindings, plan: Schedule, step
     left = let("memory.left", limit - weights - S.framework_byte, "B", "left for cache and activations")
     # whichever peak is larger must fit beside the cache
     most = Min((left - fixed) / sequence, left / (sequence + growing))
-    most = let("memory.max_batch", DP * Max(0, sp.floor(most)), "1", "most sequences that fit")
+    most = let("memory.max_batch", DP * Max(0, Floor(most)), "1", "most sequences that fit")
     return Memory(weights, kv, activation, total, limit, most)
 
 

@@ -13,7 +13,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.latency.roofline import DP
-from costc.minmax import Min
+from costc.minmax import Ceiling, Floor, Min
 from costc.program import Steps
 
 
@@ -37,17 +37,17 @@ class Schedule:
 def schedule(steps: Steps) -> Schedule:
     """Derive the schedule from batch, lengths, micro-batches and the token budget."""
     let = steps.let
-    sequences = let("schedule.sequences", sp.ceiling(S.batch / DP), "1", "sequences of the fullest rank")
-    micro = let("schedule.decode_sequences", sp.ceiling(sequences / S.microbatches), "1", "sequences of a micro-batch")
+    sequences = let("schedule.sequences", Ceiling(S.batch / DP), "1", "sequences of the fullest rank")
+    micro = let("schedule.decode_sequences", Ceiling(sequences / S.microbatches), "1", "sequences of a micro-batch")
     tokens = let("schedule.prefill_tokens", sequences * S.isl, "1", "prompt tokens of the rank")
     step = let("schedule.step_tokens", Min(S.max_num_batched_tokens, micro * S.isl), "1", "tokens of a full prefill step")
     ratio = let("schedule.prefill_ratio", tokens / step, "1", "prefill steps, before rounding")
-    whole = let("schedule.whole_steps", sp.floor(ratio), "1", "full prefill steps")
-    total = let("schedule.prefill_steps", sp.ceiling(ratio), "1", "prefill steps")
+    whole = let("schedule.whole_steps", Floor(ratio), "1", "full prefill steps")
+    total = let("schedule.prefill_steps", Ceiling(ratio), "1", "prefill steps")
     return Schedule(
         sequences,
         micro,
-        let("schedule.decode_rounds", sp.ceiling(sequences / micro), "1", "micro-batches that hold sequences"),
+        let("schedule.decode_rounds", Ceiling(sequences / micro), "1", "micro-batches that hold sequences"),
         tokens,
         step,
         whole,

@@ -79,13 +79,14 @@ def inline_once(program: Program) -> Program:
 def take_out_factors(program: Program) -> Program:
     """Take common factors out of sums: a x + b x -> x (a + b). (sympy's factor_terms finds fewer, in ten times the time.)"""
     known: dict[sp.Expr, sp.Expr] = {}
-    return program.evolve(steps=tuple(replace(s, expr=_factored(s.expr, known)) for s in program.steps))
+    return program.evolve(steps=tuple(replace(s, expr=factored(s.expr, known)) for s in program.steps))
 
 
-def _factored(expr: sp.Expr, known: dict[sp.Expr, sp.Expr]) -> sp.Expr:
-    """The expression with each sum's common factors before it, from the inside out."""
+def factored(expr: sp.Expr, known: dict[sp.Expr, sp.Expr] | None = None) -> sp.Expr:
+    """The expression with each sum's common factors before it, from the inside out; `known` keeps what was found."""
+    known = {} if known is None else known
     if expr.args and expr not in known:
-        args = [_factored(a, known) for a in expr.args]
+        args = [factored(a, known) for a in expr.args]
         same = all(a is b for a, b in zip(args, expr.args, strict=True))
         known[expr] = _outside(expr if same else expr.func(*args))
     return known.get(expr, expr)
@@ -104,12 +105,13 @@ def _outside(expr: sp.Expr) -> sp.Expr:
 
 def invert_once(program: Program) -> Program:
     """Divide once by what is a divisor in many places, then multiply."""
-    powers = Counter(p for s in program.steps for p in s.expr.atoms(sp.Pow) if p.exp == -1 and p.base.is_Symbol)
+    within = {s.name: {p for p in s.expr.atoms(sp.Pow) if p.exp is sp.S.NegativeOne and p.base.is_Symbol} for s in program.steps}
+    powers = Counter(p for found in within.values() for p in found)
     inverse = {p: step_symbol(f"inverse.{p.base}") for p, n in powers.items() if n > 1}
     defined = {p.base: Step(s.name, p, _inverse_unit(program, p.base), f"1 / {p.base}") for p, s in inverse.items()}
     steps = [defined.pop(x) for x in program.inputs if x in defined]
     for step in program.steps:
-        steps.append(replace(step, expr=step.expr.xreplace(inverse)))
+        steps.append(replace(step, expr=step.expr.xreplace(inverse)) if within[step.name] & set(inverse) else step)
         if step.symbol in defined:
             steps.append(defined.pop(step.symbol))
     return program.evolve(steps=tuple(steps))

@@ -90,7 +90,7 @@ def test_a_missing_field_is_named() -> None:
         ("[1, 2]", ": holds list; a config.json is an object of fields"),
         ('"llama"', ": holds str; a config.json is an object"),
         ('{"a": 1, "a": 2}', ": field 'a' stands twice"),
-        ('{"hidden_size": ' + "9" * 5000 + "}", ": a number of 5000 digits; at most 40 are read"),
+        ('{"hidden_size": ' + "9" * 5000 + "}", ": a number of thousands of digits"),
         ("{" + '"a":{' * 100_000, ": nested too deep for a config.json"),
         ('{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}', "model_type: is missing"),
         ('{"_class_name": "FluxTransformer2DModel", "attention_head_dim": 128}', "model_type: is missing"),

@@ -565,9 +565,9 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_chain = prefill_attention_time + prefill_experts_time + prefill_ffn_time + prefill_head_time + shared_91
     inverse_prefill_chain = 1/prefill_chain
     shared_92 = np.ceil(61*inverse_pp)
-    shared_93 = np.minimum(3, np.maximum(0, 61 - shared_92))
+    shared_93 = np.minimum(3, np.maximum(0, np.ceil(60.5 - shared_92)))
     shared_94 = 3 - shared_93
-    shared_95 = np.minimum(58, np.maximum(0, 58 - shared_92))
+    shared_95 = np.minimum(58, np.maximum(0, np.ceil(57.5 - shared_92)))
     del shared_92
     shared_96 = 58 - shared_95
     shared_97 = shared_93 + shared_95

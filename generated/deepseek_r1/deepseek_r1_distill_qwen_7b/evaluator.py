@@ -404,7 +404,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     shared_59 = prefill_communication_time + prefill_launch_time
     prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_59
     inverse_prefill_chain = 1/prefill_chain
-    shared_60 = np.minimum(28, np.maximum(0, 28 - np.ceil(28*inverse_pp)))
+    shared_60 = np.minimum(28, np.maximum(0, np.ceil(27.5 - np.ceil(28*inverse_pp))))
     shared_61 = 28 - shared_60
     shared_62 = np.floor(inverse_pp)
     shared_63 = -9*shared_60 + shared_62 + 255

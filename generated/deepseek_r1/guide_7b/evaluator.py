@@ -392,7 +392,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     shared_55 = prefill_communication_time + prefill_launch_time
     prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_55
     inverse_prefill_chain = 1/prefill_chain
-    shared_56 = np.minimum(32, np.maximum(0, 32 - np.ceil(32*inverse_pp)))
+    shared_56 = np.minimum(32, np.maximum(0, np.ceil(31.5 - np.ceil(32*inverse_pp))))
     shared_57 = 32 - shared_56
     shared_58 = np.floor(inverse_pp)
     shared_59 = -9*shared_56 + shared_58 + 291
