@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
 
@@ -14,6 +16,9 @@ import numpy as np
 
 from costc.emit.evaluator import Evaluator
 from tests.property.compiled import model, platform
+
+#: configs with the longest lists, and those whose programs have the most steps
+LARGEST = ("nvidia--MiniMax-M3-NVFP4", "deepseek-ai--DeepSeek-V4-Pro", "moonshotai--Kimi-K3")
 
 ROOT = Path(__file__).resolve().parents[2]
 POINTS = 200_000
@@ -68,6 +73,21 @@ def seconds(command: Sequence[str], runs: int) -> float:
     return statistics.median(times)
 
 
+def configs() -> None:
+    """Reading and compiling the largest published configs, where the wheel that has them is installed."""
+    if importlib.util.find_spec("aiconfigurator_core") is None:
+        print("configs: aiconfigurator-core is not installed")
+        return
+    folder = files("aiconfigurator_core").joinpath("model_configs")
+    costc = [sys.executable, "-m", "costc"]
+    nothing = seconds([sys.executable, "-c", "pass"], 9)
+    with tempfile.TemporaryDirectory() as out:
+        for name in LARGEST:
+            path = str(folder.joinpath(f"{name}_config.json"))
+            read, compiled = seconds([*costc, "import", path], 5), seconds([*costc, "compile", path, "--out", out], 3)
+            print(f"{name:32}import {read:6.3f} s ({read / nothing:.0f} x python -c pass)  compile {compiled:6.2f} s")
+
+
 def commands() -> None:
     """The command line beside an interpreter that does nothing."""
     nothing = seconds([sys.executable, "-c", "pass"], 9)
@@ -89,3 +109,4 @@ def commands() -> None:
 if __name__ == "__main__":
     evaluation()
     commands()
+    configs()

@@ -76,4 +76,4 @@ def _write(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "/tmp/facts"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
