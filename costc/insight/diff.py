@@ -12,10 +12,11 @@ import sympy as sp
 from costc import symbols as S
 from costc.blocks.build import build
 from costc.compiled import CostModel
+from costc.count.footprint import parameters
 from costc.errors import CostcError, not_among
 from costc.ir.model import Model
 from costc.ir.platform import Format, Hardware
-from costc.ir.types import Graph, Kind, Role
+from costc.ir.types import Kind, Role
 from costc.place.mesh import STRATEGIES, mesh
 from costc.spec.values import storage
 
@@ -163,15 +164,9 @@ def stored(model: CostModel) -> float:
 
 def by_module(model: Model) -> dict[str, int]:
     """Trained parameters by precision module."""
-    graph: Graph = build(model, "prefill")
-    known = dict(graph.bindings)
-    found: dict[str, int] = {}
-    for section in graph:
-        for tensor in section.of_role(Role.WEIGHT):
-            if tensor.trained and not tensor.shared:
-                size = int((tensor.size * section.layers).xreplace(known))
-                found[tensor.module] = found.get(tensor.module, 0) + size
-    return found
+    graph = build(model, "prefill")
+    modules = dict.fromkeys(t.module for s in graph for t in s.of_role(Role.WEIGHT) if t.trained and not t.shared)
+    return {m: int(parameters(graph, module=m).xreplace(dict(graph.bindings))) for m in modules}
 
 
 # ---- devices
