@@ -1,0 +1,1 @@
+"""Fitting the constants of operators and engines to measurements."""

@@ -1,0 +1,1 @@
+"""Closed forms of operator time, one file for each class."""
