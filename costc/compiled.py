@@ -192,7 +192,8 @@ class CostModel:
         profile = efficiency_profile(self.catalog, efficiency)
         settings = engine if isinstance(engine, Engine) else self.catalog.engine(engine)
         return {
-            **bind.settings(profile, settings),
+            **bind.settings(settings),
+            **bind.constants(self.model, scheme, device, profile),
             **bind.storage(self.model, scheme),
             **bind.rates(self.model, scheme, device),
         }

@@ -80,13 +80,72 @@ class Quantization:
 
 
 @dataclass(frozen=True)
+class FittedConstant:
+    """A constant of an operator class, with its standard deviation in the same unit.
+
+    `kind`: 'fitted' where measurements said something about it, 'assumed' where the default of the class stands.
+    """
+
+    value: float
+    std: float
+    unit: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Absolute relative errors over rows that were not fitted."""
+
+    n: int
+    mean: float
+    median: float
+
+
+@dataclass(frozen=True)
+class FittedClass:
+    """The constants of one operator class in one format (`any`: formats without an entry), and what they rest on.
+
+    Args:
+        n: rows fitted; 0 where all constants are defaults of the class.
+        hull: lowest and highest of each demand among the rows fitted.
+        digest: of the measurements.
+    """
+
+    form: str
+    dtype: str
+    constants: Mapping[str, FittedConstant]
+    source: Source
+    n: int = 0
+    held_out: HeldOut | None = None
+    hull: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    digest: str = ""
+
+    def outside(self, demands: Mapping[str, float]) -> tuple[str, ...]:
+        """The demands that lie outside of what was fitted."""
+        return tuple(k for k, (low, high) in self.hull.items() if k in demands and not low <= demands[k] <= high)
+
+
+ANY = "any"
+
+
+@dataclass(frozen=True)
 class Efficiency:
-    """Achieved fractions and latencies; a fitted profile has the same fields."""
+    """Achieved fractions and latencies, and, in a profile that was fitted, constants of operator classes.
+
+    `classes`: by name of the form and format. `device`, `engine`: what it was fitted for; empty where it holds for all.
+    """
 
     name: str
     title: str
     values: Mapping[str, Fact]
     origin: str = ""
+    classes: Mapping[tuple[str, str], FittedClass] = field(default_factory=dict)
+    device: str = ""
+    engine: str = ""
+
+    def fitted(self, form: str, dtype: str) -> FittedClass | None:
+        """The constants of a class in a format, or those for any format, or None."""
+        return self.classes.get((form, dtype)) or self.classes.get((form, ANY))
 
 
 @dataclass(frozen=True)

@@ -147,13 +147,17 @@ class Op:
 class Link:
     """What one device sends over a class of link: bytes, hops that follow one another, and to how many peers at a time.
 
-    In a full mesh a device has a link of its own to each peer; a small group cannot use them all.
+    In a full mesh a device has a link of its own to each peer; a small group cannot use them all. `collective` is what the
+    `ranks` devices of the group on this class of link do, with an operand of `message` bytes.
     """
 
     name: str
     byte: sp.Expr
     hops: sp.Expr
     peers: sp.Expr = ONE
+    collective: str = "send"
+    ranks: sp.Expr = ONE
+    message: sp.Expr = ONE
 
 
 @dataclass(frozen=True)

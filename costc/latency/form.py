@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import sympy as sp
 
+from costc.minmax import Max, Min
+
 
 @dataclass(frozen=True)
 class Demand:
@@ -52,15 +54,38 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Pieces:
+    """Time as fixed + max(compute, move) + (1 - overlap) min(compute, move).
+
+    `compute` and `move` are affine in pairs and context where there are such, so that sums over positions are exact: the lesser
+    of two is their sum less the larger, and the sum of the larger is split where they cross.
+    """
+
+    fixed: sp.Expr
+    compute: sp.Expr
+    move: sp.Expr
+    overlap: sp.Expr
+
+    @property
+    def time(self) -> sp.Expr:
+        return self.fixed + Max(self.compute, self.move) + (1 - self.overlap) * Min(self.compute, self.move)
+
+
+@dataclass(frozen=True)
 class Form:
     """Time in seconds of one launch of an operator class, over symbols of its demands and constants and of `PEAK`
-    and `BANDWIDTH`, the datasheet's rates."""
+    and `BANDWIDTH`, the datasheet's rates.
+
+    A constant named `launch_latency` is added to the rest of the time. `pieces`: the parts of `time`, for operators whose
+    time is summed over positions.
+    """
 
     name: str
     title: str
     demands: tuple[Demand, ...]
     constants: tuple[Constant, ...]
     time: sp.Expr
+    pieces: Pieces | None = None
 
     def at(self, values: Mapping[str, sp.Expr]) -> sp.Expr:
         """The time with demands and constants (by name) put in."""

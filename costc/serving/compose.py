@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import sympy as sp
 
 from costc import symbols as S
 from costc.count.rows import CostTable
+from costc.count.shapes import Shape, shapes
 from costc.ir.reach import Reach
 from costc.ir.types import Graph
 from costc.minmax import Max
@@ -17,7 +19,7 @@ from costc.serving import metrics, totals
 from costc.serving.memory import memory
 from costc.serving.operators import operators
 from costc.serving.phases import generation, prefill
-from costc.serving.schedule import schedule
+from costc.serving.schedule import fullest, schedule
 from costc.serving.sections import sections
 from costc.serving.totals import generation_run, prefill_run
 
@@ -30,11 +32,16 @@ class Lowered:
     table: CostTable
     model_table: CostTable
 
+    @cached_property
+    def shapes(self) -> tuple[Shape, ...]:
+        """The units that are timed."""
+        return shapes(self.graph)
+
 
 def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool = False) -> Program:
     """The program of a model from its two phases; with `detail`, outputs for every operator too."""
     steps = Steps()
-    plan = schedule(steps)
+    plan = schedule(steps, fullest(steps, S.batch))
     bindings: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(v) for s, v in before.graph.bindings}
     for symbol, stored in before.table.definitions:
         bindings[symbol] = steps.let(
@@ -43,8 +50,8 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
     reaches = reaches_of(before.graph)
     bound = tuple(r.bind(bindings) for r in reaches)
     out = metrics.Outputs(steps)
-    first = prefill(sections(before.table, bound, bindings, steps), plan, steps)
-    rest = generation(sections(after.table, bound, bindings, steps), plan, steps)
+    first = prefill(sections(before.table, before.shapes, bound, bindings, steps), plan, steps)
+    rest = generation(sections(after.table, after.shapes, bound, bindings, steps), plan, steps)
     metrics.times(first, rest, plan, mesh, out)
     metrics.fitting(memory((before.graph, after.graph), bindings, plan, steps), out)
     runs = (
@@ -58,7 +65,7 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
         byte = totals.byte(lowered.table, run, bindings, phase, steps)
         metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)
         if detail:
-            operators(phase, lowered.table, time, run, rounds, bindings, out)
+            operators(phase, lowered, time, run, rounds, bindings, out)
     valid = (*(c.expr.xreplace(bindings) for c in before.graph.constraints), _unlinked(mesh))
     known = {s.symbol for s in steps.steps}
     free = {s for step in steps.steps for s in step.expr.free_symbols} - known

@@ -14,7 +14,7 @@ import sympy as sp
 from costc import symbols as S
 from costc.count import footprint
 from costc.ir.types import Graph
-from costc.latency.roofline import DP
+from costc.latency.units import DP
 from costc.minmax import Floor, Max, Min
 from costc.program import Steps
 from costc.serving.schedule import Schedule

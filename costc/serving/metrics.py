@@ -14,7 +14,6 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.count.rows import LINKS, MEMORY
-from costc.latency.roofline import second_per_byte, second_per_flop
 from costc.place.mesh import Mesh
 from costc.program import BoundOf, Output, Steps
 from costc.serving.memory import Memory
@@ -118,9 +117,9 @@ def work(phase: str, time: Phase, done: Work, mesh: Mesh, out: Outputs) -> None:
 def _bound(phase: str, time: Phase, done: Work, moved: sp.Expr, out: Outputs) -> None:
     """What would save the most time if it were free: of the kernels, what the other resource alone would not take."""
     let = out.steps.let
-    flops = (f * second_per_flop(m, out.steps) for m, f in done.flop.items())
-    compute = let(f"{phase}.compute", sp.Add(*flops), "s", "matrix units alone")
-    memory = let(f"{phase}.memory", moved * second_per_byte(out.steps), "s", "memory alone")
+    flops = (f / S.peak(m) for m, f in done.flop.items())
+    compute = let(f"{phase}.compute", sp.Add(*flops), "s", "matrix units alone, at their peaks")
+    memory = let(f"{phase}.memory", moved / S.memory_bandwidth, "s", "memory alone, at its full bandwidth")
     kernels = time.chain - time.groups["communication"] - time.groups["launch"]
     needs = {
         "compute": kernels - memory,

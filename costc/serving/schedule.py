@@ -12,15 +12,21 @@ from dataclasses import dataclass
 import sympy as sp
 
 from costc import symbols as S
-from costc.latency.roofline import DP
+from costc.latency.units import DP
 from costc.minmax import Ceiling, Floor, Min
 from costc.program import Steps
 
 
+def fullest(steps: Steps, batch: sp.Expr) -> sp.Expr:
+    """Sequences of the fullest rank."""
+    return steps.let("schedule.sequences", Ceiling(batch / DP), "1", "sequences of the fullest rank")
+
+
 @dataclass(frozen=True)
 class Schedule:
-    """Named quantities of the schedule, all of one rank."""
+    """Named quantities of the schedule, all of one rank; `where` begins the names of what depends on it."""
 
+    where: str
     sequences: sp.Expr
     decode_sequences: sp.Expr
     decode_rounds: sp.Expr
@@ -33,27 +39,34 @@ class Schedule:
     piece: sp.Expr
     decode_steps: sp.Expr
 
+    def named(self, phase: str) -> str:
+        """The name of a phase under this schedule."""
+        return phase if self.where == "schedule" else f"{self.where}.{phase}"
 
-def schedule(steps: Steps) -> Schedule:
-    """Derive the schedule from batch, lengths, micro-batches and the token budget."""
-    let = steps.let
-    sequences = let("schedule.sequences", Ceiling(S.batch / DP), "1", "sequences of the fullest rank")
-    micro = let("schedule.decode_sequences", Ceiling(sequences / S.microbatches), "1", "sequences of a micro-batch")
-    tokens = let("schedule.prefill_tokens", sequences * S.isl, "1", "prompt tokens of the rank")
-    step = let("schedule.step_tokens", Min(S.max_num_batched_tokens, micro * S.isl), "1", "tokens of a full prefill step")
-    ratio = let("schedule.prefill_ratio", tokens / step, "1", "prefill steps, before rounding")
-    whole = let("schedule.whole_steps", Floor(ratio), "1", "full prefill steps")
-    total = let("schedule.prefill_steps", Ceiling(ratio), "1", "prefill steps")
+
+def schedule(steps: Steps, sequences: sp.Expr, where: str = "schedule") -> Schedule:
+    """Derive the schedule of that many sequences of a rank from lengths, micro-batches and the token budget."""
+
+    def let(name: str, expr: sp.Expr, unit: str, meaning: str) -> sp.Expr:
+        return steps.let(f"{where}.{name}", expr, unit, meaning)
+
+    micro = let("decode_sequences", Ceiling(sequences / S.microbatches), "1", "sequences of a micro-batch")
+    tokens = let("prefill_tokens", sequences * S.isl, "1", "prompt tokens of the rank")
+    step = let("step_tokens", Min(S.max_num_batched_tokens, micro * S.isl), "1", "tokens of a full prefill step")
+    ratio = let("prefill_ratio", tokens / step, "1", "prefill steps, before rounding")
+    whole = let("whole_steps", Floor(ratio), "1", "full prefill steps")
+    total = let("prefill_steps", Ceiling(ratio), "1", "prefill steps")
     return Schedule(
+        where,
         sequences,
         micro,
-        let("schedule.decode_rounds", Ceiling(sequences / micro), "1", "micro-batches that hold sequences"),
+        let("decode_rounds", Ceiling(sequences / micro), "1", "micro-batches that hold sequences"),
         tokens,
         step,
         whole,
-        let("schedule.rest_steps", total - whole, "1", "1 where a shorter step is left over"),
-        let("schedule.rest_tokens", tokens - whole * step, "1", "tokens of the shorter step"),
+        let("rest_steps", total - whole, "1", "1 where a shorter step is left over"),
+        let("rest_tokens", tokens - whole * step, "1", "tokens of the shorter step"),
         total,
-        let("schedule.piece", Min(step, S.isl), "1", "tokens of a prompt that one step attends at most"),
-        let("schedule.decode_steps", S.osl - 1, "1", "decode steps: prefill yields the first token"),
+        let("piece", Min(step, S.isl), "1", "tokens of a prompt that one step attends at most"),
+        let("decode_steps", S.osl - 1, "1", "decode steps: prefill yields the first token"),
     )

@@ -11,7 +11,8 @@ from costc import symbols as S
 from costc.count.rows import LINKS, MEMORY, CostTable
 from costc.ir.reach import Reach, Segment
 from costc.latency.affine import affine
-from costc.latency.roofline import DP, TOKENS
+from costc.latency.affine import TOKENS
+from costc.latency.units import DP
 from costc.program import Steps
 from costc.serving.schedule import Schedule
 

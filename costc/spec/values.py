@@ -13,6 +13,8 @@ from costc import symbols as S
 from costc.blocks.refine import base, refinements
 from costc.ir.model import Model
 from costc.ir.platform import Efficiency, Engine, Format, Hardware, Quantization
+from costc.latency.form import Constant
+from costc.latency.forms import FORMS
 from costc.symbols import COMPUTE_MODULES, MODULES
 
 Values = dict[str, float]
@@ -113,9 +115,35 @@ def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
     }
 
 
-def settings(profile: Efficiency, engine: Engine) -> Values:
-    """Efficiencies, latencies and engine settings."""
-    return {k: f.value for k, f in {**profile.values, **engine.values}.items()}
+def settings(engine: Engine) -> Values:
+    """Engine settings."""
+    return {k: f.value for k, f in engine.values.items()}
+
+
+def constants(model: Model, scheme: Quantization, device: Hardware, profile: Efficiency) -> Values:
+    """The constants of all forms of operator time, each for the format that it is computed in."""
+    found: Values = {}
+    for form in FORMS.values():
+        for constant in form.constants:
+            if not constant.per_dtype:
+                found[f"{form.name}_{constant.name}"] = _constant(profile, form.name, constant, "any")
+                continue
+            for c in computing(model, scheme, device):
+                name = f"{form.name}_{constant.name}_{S.key(c.module)}"
+                found[name] = _constant(profile, form.name, constant, c.used or "any")
+    return found
+
+
+def _constant(profile: Efficiency, form: str, constant: Constant, dtype: str) -> float:
+    """A constant's value: fitted, else what the profile says for all operators, else that of the datasheet's roofline."""
+    fitted = profile.fitted(form, dtype)
+    if fitted and constant.name in fitted.constants:
+        return fitted.constants[constant.name].value
+    name = constant.name
+    if name == "hop_latency":
+        name = "scale_out_latency" if form.endswith("scale_out") else "scale_up_latency"
+    fact = profile.values.get(name)
+    return fact.value if fact else constant.neutral
 
 
 def fallbacks(model: Model, scheme: Quantization, device: Hardware) -> list[str]:

@@ -28,7 +28,15 @@ PARAMETERS = {
     "deepseek-r1-distill-qwen-32b": 32_763_876_352,
     "qwen3-32b": 32_762_123_264,
     "qwen3-235b-a22b": 235_093_634_560,
+    # less the router corrections (60 x 384), which the headers of Kimi-K2-Instruct's shards hold
+    "kimi-k2.5": 1_026_408_232_448 - 60 * 384,
+    # less the vision tower and the MTP module
+    "qwen3.5-397b-a17b": 403_397_928_944 - 456_010_480 - 6_595_568_128,
+    # MiniMax-M2, which has the same architecture, less the router corrections (62 x 256)
+    "minimax-m2.5": 228_689_764_864 - 62 * 256,
 }
+#: a router correction (e_score_correction_bias) for every routed expert of every MoE layer (DeepSeek-V3: arXiv 2412.19437, 2.1.2)
+CORRECTIONS = {"deepseek-r1": 58 * 256, "kimi-k2.5": 60 * 384, "minimax-m2.5": 62 * 256}
 
 
 @pytest.mark.parametrize(("name", "published"), PARAMETERS.items())
@@ -38,8 +46,7 @@ def test_parameters_are_exactly_those_published(name: str, published: int) -> No
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_buffers_are_router_biases_alone(name: str) -> None:
-    # DeepSeek-V3 keeps e_score_correction_bias, one per routed expert, in 58 layers (arXiv 2412.19437, 2.1.2)
-    assert model(name).buffers == (58 * 256 if name == "deepseek-r1" else 0)
+    assert model(name).buffers == CORRECTIONS.get(name, 0)
 
 
 # the guide's 7B: hidden 4096, 32 layers, 32 heads of 128, inner 11008, vocabulary 102400, untied

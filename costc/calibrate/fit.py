@@ -1,0 +1,209 @@
+"""Fitting a form's constants to a table of measurements."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from costc.calibrate.kernels import Floats, Mask, Removed, Table
+from costc.calibrate.numeric import seconds
+from costc.calibrate.robust import NOISE, Residuals, Solution, Values, log_ratio, replaced, solve
+from costc.errors import CostcError, not_among
+from costc.ir.platform import FittedConstant, HeldOut
+from costc.latency.form import Constant, Form
+
+#: rows that enter one fit at most, and those that choose between starts: every k-th of the rows in a fixed order
+MOST, SCREEN = 6000, 400
+#: with fewer rows a fit must predict each row from the others better than the priors do, or the priors stand
+FEW = 30
+#: posterior over prior deviation from which a constant counts as not fitted
+UNMOVED = 0.8
+Rates = Mapping[str, "float | Floats"]
+Places = npt.NDArray[np.intp]
+Priors = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Constants of one form from one table.
+
+    Args:
+        n: rows that were fitted.
+        held_out: errors on rows that were not; of fewer than FEW rows, each predicted from the others.
+        in_sample: errors on the rows that were fitted.
+        hull: lowest and highest of each demand among the rows fitted.
+        at_bound: constants that lie at a bound of their form.
+        notes: what a user should hear.
+    """
+
+    form: str
+    device: str
+    engine: str
+    dtype: str
+    version: str
+    constants: dict[str, FittedConstant]
+    n: int
+    held_out: HeldOut | None
+    in_sample: HeldOut
+    hull: dict[str, tuple[float, float]]
+    digest: str
+    at_bound: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    removed: tuple[Removed, ...] = ()
+
+    @property
+    def values(self) -> Values:
+        """The constants' values by name."""
+        return {name: c.value for name, c in self.constants.items()}
+
+
+def fit(form: Form, table: Table, rates: Rates, priors: Priors | None = None, noise: float = NOISE) -> Fit:
+    """Fit a form's constants to the rows of a table that are not held out.
+
+    Args:
+        rates: `peak`, `bandwidth` and whatever else the form needs, each a number or one for each row.
+        priors: value and spread, by constant, in place of the form's own.
+
+    Raises:
+        CostcError: no rows, a demand that the table lacks, or a time that is not a positive number.
+    """
+    _check(form, table, rates)
+    constants = replaced(form.constants, priors or {})
+    inputs = _rows(table, rates)
+    own = _ordered(form, inputs, table.seconds, ~table.held_out)
+    rows = own[:: -(-len(own) // MOST)]
+    solution = solve(_residuals(form, inputs, table.seconds, rows), constants, noise, _screen(form, inputs, table.seconds, rows))
+    solution, notes, left_out = _guarded(form, inputs, table.seconds, rows, constants, noise, solution)
+    judged = np.flatnonzero(table.held_out)
+    held_out = _errors(form, inputs, table.seconds, judged, solution.values) if len(judged) else left_out
+    return Fit(
+        form.name,
+        table.device,
+        table.engine,
+        table.dtype,
+        table.version,
+        {c.name: _fitted(c, solution) for c in constants},
+        len(own),
+        held_out,
+        _errors(form, inputs, table.seconds, own, solution.values),
+        {d.name: _range(table.columns[d.name][own]) for d in form.demands},
+        digest(table),
+        solution.at_bound,
+        notes,
+        table.removed,
+    )
+
+
+def errors(form: Form, table: Table, rates: Rates, values: Values, rows: Mask | None = None) -> HeldOut:
+    """Absolute relative errors of given constants over rows of a table (all of them if none are named)."""
+    chosen = np.flatnonzero(rows) if rows is not None else np.arange(len(table))
+    return _errors(form, _rows(table, rates), table.seconds, chosen, values)
+
+
+def predicted(form: Form, table: Table, rates: Rates, values: Values) -> Floats:
+    """Seconds of each row of a table, shape (n,)."""
+    return np.broadcast_to(seconds(form, {**_rows(table, rates), **values}), table.seconds.shape)
+
+
+def digest(table: Table) -> str:
+    """SHA-256 over the rows in sorted order: the same whatever order they were read in. 16 hexadecimal digits."""
+    names = sorted(table.columns)
+    rows = np.column_stack([*(table.columns[n] for n in names), table.seconds, table.held_out.astype(float)])
+    ordered = rows[np.lexsort(rows.T[::-1])] if len(rows) else rows
+    head = "|".join([table.form, table.dtype, *names]).encode()
+    return hashlib.sha256(head + np.ascontiguousarray(ordered, dtype="<f8").tobytes()).hexdigest()[:16]
+
+
+def _check(form: Form, table: Table, rates: Rates) -> None:
+    where = f"{table.form} {table.dtype} on {table.device} ({table.engine or 'no engine'})"
+    for demand in form.demands:
+        if demand.name not in table.columns:
+            raise CostcError(f"{where}: no column for {not_among('demand', demand.name, table.columns)}")
+    for name, column in [*table.columns.items(), *rates.items(), ("seconds", table.seconds)]:
+        bad = np.flatnonzero(~np.isfinite(np.atleast_1d(column)))
+        if len(bad):
+            raise CostcError(f"{where}: {name} is not a number in {len(bad)} rows, first in row {bad[0]}")
+    low = np.flatnonzero(table.seconds <= 0)
+    if len(low):
+        raise CostcError(f"{where}: time is not positive in {len(low)} rows, first {table.seconds[low[0]]:g} s in row {low[0]}")
+    if not np.any(~table.held_out):
+        raise CostcError(f"{where}: no rows to fit; {len(table)} in all, every one held out")
+
+
+def _rows(table: Table, rates: Rates) -> dict[str, Floats]:
+    return {**table.columns, **{k: np.asarray(v, dtype=np.float64) for k, v in rates.items()}}
+
+
+def _taken(inputs: Mapping[str, Floats], rows: Places) -> dict[str, Floats]:
+    return {k: v[rows] if v.ndim else v for k, v in inputs.items()}
+
+
+def _ordered(form: Form, inputs: Mapping[str, Floats], measured: Floats, chosen: Mask) -> Places:
+    """Places of the chosen rows by size of their demands, so that neither sums nor samples depend on the order in the file."""
+    rows = np.flatnonzero(chosen)
+    keys = [measured[rows], *(inputs[d.name][rows] for d in reversed(form.demands))]
+    return rows[np.lexsort(keys)]
+
+
+def _residuals(form: Form, inputs: Mapping[str, Floats], measured: Floats, rows: Places) -> Residuals:
+    own, times = _taken(inputs, rows), measured[rows]
+    return lambda values: np.broadcast_to(log_ratio(seconds(form, {**own, **values}), times), times.shape)
+
+
+def _screen(form: Form, inputs: Mapping[str, Floats], measured: Floats, rows: Places) -> Residuals | None:
+    return _residuals(form, inputs, measured, rows[:: -(-len(rows) // SCREEN)]) if len(rows) > SCREEN else None
+
+
+def _errors(form: Form, inputs: Mapping[str, Floats], measured: Floats, rows: Places, values: Values) -> HeldOut:
+    off = np.abs(np.expm1(_residuals(form, inputs, measured, rows)(values)))
+    return HeldOut(len(off), float(np.mean(off)), float(np.median(off)))
+
+
+def _guarded(
+    form: Form,
+    inputs: Mapping[str, Floats],
+    measured: Floats,
+    rows: Places,
+    constants: tuple[Constant, ...],
+    noise: float,
+    solution: Solution,
+) -> tuple[Solution, tuple[str, ...], HeldOut | None]:
+    """The solution, or the priors where few rows do not predict one another through it; with the errors of that test."""
+    if len(rows) >= FEW:
+        return solution, (), None
+    prior = {c.name: c.prior for c in constants}
+    fitted, assumed = [], []
+    for place in range(len(rows)):
+        one = _residuals(form, inputs, measured, rows[[place]])
+        rest = solve(_residuals(form, inputs, measured, np.delete(rows, place)), constants, noise)
+        fitted.append(float(np.expm1(one(rest.values))[0]))
+        assumed.append(float(np.expm1(one(prior))[0]))
+    found = HeldOut(len(rows), float(np.mean(np.abs(fitted))), float(np.median(np.abs(fitted))))
+    stand = HeldOut(len(rows), float(np.mean(np.abs(assumed))), float(np.median(np.abs(assumed))))
+    if found.mean <= stand.mean:
+        return solution, (), found
+    note = (
+        f"{form.name}: {len(rows)} rows, each predicted from the others, are off by {found.mean:.0%} on average, "
+        f"by {stand.mean:.0%} with the default constants, which stand"
+    )
+    fixed = {c.name: c.spread * (c.prior if c.log else 1.0) for c in constants}
+    return Solution(prior, fixed, dict.fromkeys(prior, 1.0), (), noise), (note,), stand
+
+
+def _fitted(constant: Constant, solution: Solution) -> FittedConstant:
+    name = constant.name
+    kind = "fitted" if solution.moved[name] < UNMOVED else "assumed"
+    return FittedConstant(solution.values[name], solution.std[name], constant.unit, kind)
+
+
+def _range(column: Floats) -> tuple[float, float]:
+    return float(column.min()), float(column.max())
+
+
+def without_split(table: Table) -> Table:
+    """The table with every row to be fitted."""
+    return replace(table, held_out=np.zeros(len(table), dtype=bool))

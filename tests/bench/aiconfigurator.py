@@ -1,0 +1,247 @@
+"""AIConfigurator's own predictions for measured rows, with costc's beside them: `python -m tests.bench.aiconfigurator TABLE`.
+
+TABLE is the cleaned table of measurements (`table` = main or disagg). The estimates are those of the estimator core in the wheel
+`aiconfigurator-core`, called as its command line calls it: the row's quantization modes, its batch per attention rank, a context
+budget of one prompt a step, the data version that the tool takes by default where it has none for the row's. The wheel is wanted
+for this program alone; without it the program says so and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+SDK = "aiconfigurator_core.sdk"
+#: names of the rows that the wheel has under another: the same architecture, and the row's own quantization modes go with it
+LIKE = {
+    "meta-llama/Llama-3.1-70B": "meta-llama/Meta-Llama-3.1-70B",
+    "meta-llama/Llama-3.1-8B-Instruct": "meta-llama/Meta-Llama-3.1-8B",
+    "nvidia/Llama-3.1-8B-Instruct-FP8": "meta-llama/Meta-Llama-3.1-8B",
+    "nvidia/Qwen3-32B-NVFP4": "Qwen/Qwen3-32B",
+    "nvidia/DeepSeek-R1-NVFP4": "deepseek-ai/DeepSeek-R1",
+}
+#: what the tool multiplies in disaggregated serving: prefill and decode latencies, and the queue before prefill
+PREFILL, DECODE, QUEUE = 1.1, 1.08, 1.8
+
+Row = Mapping[str, Any]
+Estimate = tuple[float, float]
+
+
+class Unpredicted(Exception):
+    """Why the tool gives no figure for a row."""
+
+
+def number(value: Any, default: int | None = None) -> int | None:
+    """A whole number of a table; blank, and 0 where a degree is not set, give the default."""
+    return default if pd.isna(value) or not int(value) else int(value)
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One engine: what it serves, on what, how it is cut."""
+
+    model: str
+    system: str
+    backend: str
+    gemm: str | None
+    moe: str | None
+    tp: int
+    pp: int
+    dp: int
+    moe_tp: int | None
+    moe_ep: int | None
+
+    @classmethod
+    def of(cls, row: Row, tp: str, pp: str | None, dp: str, moe_tp: str, moe_ep: str) -> Worker:
+        """The worker that a row describes in the columns named."""
+        gemm, moe = (None if pd.isna(row[k]) else str(row[k]) for k in ("gemm_quant_mode", "moe_quant_mode"))
+        model, degree = LIKE.get(row["model_path"], row["model_path"]), number(row[pp], 1) if pp else 1
+        return cls(
+            *(model, row["system"], row["backend"], gemm, moe, number(row[tp], 1) or 1, degree or 1, number(row[dp], 1) or 1),
+            *(number(row[moe_tp]), number(row[moe_ep])),
+        )
+
+
+def worker(row: Row) -> Worker:
+    """The worker of an aggregated row, in the degrees that cleaning repaired."""
+    return Worker.of(row, "c_tp", None, "c_adp", "c_mtp", "c_mep")
+
+
+def pool(row: Row, phase: str) -> Worker:
+    """A worker of the prefill or of the decode pool."""
+    names = ("tp_size", "pp_size", "attention_dp_size", "moe_tp_size", "moe_ep_size")
+    return Worker.of(row, *(f"{phase}_{name}" for name in names))
+
+
+class Tool:
+    """The estimator core; what is loaded once is kept."""
+
+    def __init__(self) -> None:
+        self._databases: dict[tuple[str, str], Any] = {}
+        self._engines: dict[tuple[Worker, bool], tuple[Any, Any]] = {}
+
+    @staticmethod
+    def _module(name: str) -> Any:
+        return importlib.import_module(f"{SDK}.{name}")
+
+    @cached_property
+    def known(self) -> frozenset[str]:
+        """Models whose config lies in the wheel: others would be fetched from the network."""
+        return frozenset(self._module("common").DefaultHFModels)
+
+    def database(self, system: str, backend: str) -> Any:
+        """Kernel tables of the version that the tool takes by default."""
+        key = (system, backend)
+        if key not in self._databases:
+            data = self._module("perf_database")
+            version = data.get_latest_database_version(system=system, backend=backend)
+            found = data.get_database_view(system, backend, version, database_mode="SILICON") if version else None
+            self._databases[key] = found
+        if self._databases[key] is None:
+            raise Unpredicted(f"no data for {backend} on {system}")
+        return self._databases[key]
+
+    def engine(self, worker: Worker, prefills: bool) -> tuple[Any, Any]:
+        """Model and backend of a worker. A backend keeps results under keys without the model: so each worker has its own."""
+        if (worker, prefills) not in self._engines:
+            if worker.model not in self.known:
+                raise Unpredicted(f"no config of {worker.model} in the wheel")
+            models, database = self._module("models"), self.database(worker.system, worker.backend)
+            cut = (worker.tp, worker.pp, worker.dp, worker.moe_tp, worker.moe_ep)
+            settings = self._module("config_builders").build_model_config(
+                *cut, gemm_quant_mode=worker.gemm, moe_quant_mode=worker.moe
+            )
+            models.resolve_context_fmha_by_data(settings, worker.model, database, worker.backend, is_context_role=prefills)
+            models.resolve_nvfp4_for_system(settings, worker.system, worker.model)
+            if (worker.moe_ep or 1) > database.system_spec["node"]["num_gpus_per_node"]:
+                self._across_nodes(settings, worker, database, "context" if prefills else "generation")
+            model = models.get_model(worker.model, settings, worker.backend)
+            self._engines[worker, prefills] = (model, self._module("backends.factory").get_backend(worker.backend))
+        return self._engines[worker, prefills]
+
+    def _across_nodes(self, settings: Any, worker: Worker, database: Any, phase: str) -> None:
+        """Choose the all-to-all of experts that span nodes. The tool's command line takes the first whose tables have the model's
+        shape, and gives no figure where none has.
+        """
+        helpers, comm = self._module("models.helpers"), self._module("operations.moe_comm")
+        info = helpers._get_model_info(worker.model)
+        helpers._apply_model_quant_defaults(settings, info["raw_config"], info["architecture"], worker.backend)
+        shape = self._module("models.blocks.moe").MoEBlockShape.from_model_info(info)
+        quant, ep, width = settings.moe_quant_mode, settings.moe_ep_size, database.system_spec["node"]["num_gpus_per_node"]
+        expert = (shape.hidden_size, shape.moe_inter_size, shape.topk, shape.num_experts, quant)
+        computed = set(database.moe_expert_compute_coverage(*expert, phase))
+        if worker.backend != "sglang":
+            computed |= set(database.legacy_moe_compute_coverage(*expert))
+        moved = database.moe_a2a_coverage(shape.hidden_size, shape.topk, shape.num_experts, quant, phase)
+        for name, spec in comm.MOE_A2A_BACKENDS.items():
+            serves = worker.backend in spec.frameworks and phase in spec.inference_phases
+            # DeepEP's figures of one full node stand for more nodes
+            scales = {(ep, comm.nodes_for(ep, width)), *([(width, 1)] if "deepep_ht" in name or "deepep_ll" in name else [])}
+            fits = spec.feasible(topk=shape.topk, num_experts=shape.num_experts, moe_tp_size=settings.moe_tp_size, moe_ep_size=ep)
+            if serves and fits and ep in computed and scales & moved.get(name, set()) and (name[0] == "d" or worker.dp > 1):
+                settings.num_gpus_per_node, settings.system, settings.moe_comm_backend = width, database.system, {phase: name}
+                return
+        raise Unpredicted(f"no data of an all-to-all across nodes ({phase})")
+
+    def load(self, row: Row, batch: Any) -> Any:
+        """Batch per attention rank, and the row's lengths."""
+        if pd.isna(batch):
+            raise Unpredicted("no batch in the row")
+        shape = {"batch_size": int(batch), "isl": int(row["isl"]), "osl": int(row["osl"])}
+        return self._module("config").RuntimeConfig(**shape)
+
+    def aggregated(self, row: Row) -> Estimate:
+        """Mean times in continuous batching."""
+        asked = worker(row)
+        model, backend = self.engine(asked, True)
+        database = self.database(asked.system, asked.backend)
+        found = backend.run_agg(model, database, self.load(row, row["c_bs"]), ctx_tokens=int(row["isl"]))
+        if found.check_oom():
+            raise Unpredicted("out of memory")
+        times = found.get_result_dict()
+        return float(times["ttft"]), float(times["tpot"])
+
+    def phase(self, row: Row, phase: str) -> Any:
+        """One step of the prefill pool, or a generation of the decode pool."""
+        asked, prefills = pool(row, phase), phase == "prefill"
+        model, backend = self.engine(asked, prefills)
+        load, mode = self.load(row, row[f"{phase}_batch_size"]), "static_ctx" if prefills else "static_gen"
+        database = self.database(asked.system, asked.backend)
+        found = backend.run_static(model, database, load, mode, latency_correction_scale=PREFILL if prefills else DECODE)
+        if found.check_oom():
+            raise Unpredicted(f"out of memory ({phase})")
+        return found.get_result_dict()
+
+    def disaggregated(self, row: Row) -> Estimate:
+        """Mean times with prefill and decode on pools of their own."""
+        return QUEUE * float(self.phase(row, "prefill")["ttft"]), float(self.phase(row, "decode")["tpot"])
+
+
+def reason(error: BaseException) -> str:
+    """The first sentence of an error, under the name of its class."""
+    words = str(error) if isinstance(error, Unpredicted) else f"{type(error).__name__}: {error}"
+    return words.split("\n")[0].split(". ")[0][:160]
+
+
+def predict(table: pd.DataFrame) -> pd.DataFrame:
+    """`aic_ttft_ms` and `aic_tpot_ms` of each row of a cleaned table; where there is none, NaN and the reason."""
+    logging.disable(logging.CRITICAL)  # the tool logs a traceback for each row that it has no data for
+    tool, found = Tool(), []
+    for row in table.to_dict("records"):
+        estimate: Callable[[Row], Estimate] = tool.disaggregated if row["mode"] == "disagg" else tool.aggregated
+        try:
+            found.append((*estimate(row), ""))
+        except Exception as error:  # whatever the tool raises is its answer to this row
+            found.append((float("nan"), float("nan"), reason(error)))
+    columns = ["aic_ttft_ms", "aic_tpot_ms", "reason"]
+    return table[["id", "meas_id"]].join(pd.DataFrame(found, columns=columns, index=table.index))
+
+
+def errors(table: pd.DataFrame, prefix: str, by: str | None = None) -> pd.DataFrame:
+    """Predicted rows, and mean and median absolute error in percent, of TPOT and TTFT, in all and by a column."""
+    rows = []
+    groups = [("all", table), *(table.groupby(by) if by else ())]
+    for name, group in groups:
+        line: dict[str, Any] = {"rows": name, "n": len(group), "predicted": int(group[f"{prefix}_tpot_ms"].notna().sum())}
+        for metric in ("tpot", "ttft"):
+            off = (group[f"{prefix}_{metric}_ms"] / group[f"silicon_{metric}_ms"] - 1).abs() * 100
+            line |= {f"{metric} mean": off.mean(), f"{metric} median": off.median()}
+        rows.append(line)
+    return pd.DataFrame(rows).set_index("rows")
+
+
+def main() -> int:
+    """Run both tables; write the predictions where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", type=Path, help="cleaned measurements, CSV")
+    parser.add_argument("--out", type=Path, help="folder for aic_main.csv and aic_disagg.csv")
+    given = parser.parse_args()
+    if importlib.util.find_spec("aiconfigurator_core") is None:
+        print("aiconfigurator-core is not installed here: nothing to compare with (pip install aiconfigurator-core==0.12.0)")
+        return 0
+    cleaned = pd.read_csv(given.table, low_memory=False)
+    for kind in ("main", "disagg"):
+        rows = cleaned[cleaned["table"] == kind]
+        found = predict(rows)
+        if given.out:
+            found.to_csv(given.out / f"aic_{kind}.csv", index=False)
+        beside = rows.join(found[["aic_ttft_ms", "aic_tpot_ms"]])
+        print(f"\n{kind}: AIConfigurator, absolute error in percent")
+        for by in ("system", "backend", "family"):
+            print(errors(beside, "aic", by).to_string(float_format="{:.1f}".format))
+        why = found["reason"].str.replace(r"[\d(].*", "", regex=True)
+        print(why[why != ""].value_counts().head(12).to_string())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
