@@ -138,6 +138,12 @@ def peak(module: str) -> sp.Symbol:
     return define(f"peak_{key(module)}", rf"P_{{\mathrm{{{_tex(module)}}}}}", "FLOP/s", meaning)
 
 
+def converts(module: str) -> sp.Symbol:
+    """Whether activations are converted before a module's products."""
+    meaning = f"1 where {module} computes in a narrower format than its activations have, else 0"
+    return define(f"converts_{key(module)}", rf"q_{{\mathrm{{{_tex(module)}}}}}", "1", meaning, positive=False)
+
+
 memory_bandwidth = define("memory_bandwidth", r"\beta_{\mathrm{m}}", "B/s", "memory bandwidth of a device")
 memory_byte = define("memory_byte", r"C", "B", "memory of a device")
 scale_up_bandwidth = define("scale_up_bandwidth", r"\beta_{\mathrm{u}}", "B/s", "scale-up link, per direction and device")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,14 +12,19 @@ import numpy.typing as npt
 from costc.calibrate.kernels import Floats, Mask, Removed, Table
 from costc.calibrate.numeric import seconds
 from costc.calibrate.robust import NOISE, Residuals, Solution, Values, log_ratio, replaced, solve
+from costc.calibrate.split import HELD_OUT, side
 from costc.errors import CostcError, not_among
-from costc.ir.platform import FittedConstant, HeldOut
+from costc.ir.platform import ANY, FittedConstant, HeldOut
 from costc.latency.form import Constant, Form
 
 #: rows that enter one fit at most, and those that choose between starts: every k-th of the rows in a fixed order
 MOST, SCREEN = 6000, 400
 #: with fewer rows a fit must predict each row from the others better than the priors do, or the priors stand
 FEW = 30
+#: how many times the default constants' time a table's median may be before its unit is in doubt
+UNIT = 100.0
+#: how far off a row must be to be named
+OFF = 10.0
 #: posterior over prior deviation from which a constant counts as not fitted
 UNMOVED = 0.8
 Rates = Mapping[str, "float | Floats"]
@@ -75,6 +80,7 @@ def fit(form: Form, table: Table, rates: Rates, priors: Priors | None = None, no
     constants = replaced(form.constants, priors or {})
     inputs = _rows(table, rates)
     own = _ordered(form, inputs, table.seconds, ~table.held_out)
+    _check_unit(table, _residuals(form, inputs, table.seconds, own)({c.name: c.prior for c in constants}))
     rows = own[:: -(-len(own) // MOST)]
     solution = solve(_residuals(form, inputs, table.seconds, rows), constants, noise, _screen(form, inputs, table.seconds, rows))
     solution, notes, left_out = _guarded(form, inputs, table.seconds, rows, constants, noise, solution)
@@ -93,7 +99,7 @@ def fit(form: Form, table: Table, rates: Rates, priors: Priors | None = None, no
         {d.name: _range(table.columns[d.name][own]) for d in form.demands},
         digest(table),
         solution.at_bound,
-        notes,
+        (*notes, *_off(form, _residuals(form, inputs, table.seconds, own)(solution.values))),
         table.removed,
     )
 
@@ -119,7 +125,7 @@ def digest(table: Table) -> str:
 
 
 def _check(form: Form, table: Table, rates: Rates) -> None:
-    where = f"{table.form} {table.dtype} on {table.device} ({table.engine or 'no engine'})"
+    where = _where(table)
     for demand in form.demands:
         if demand.name not in table.columns:
             raise CostcError(f"{where}: no column for {not_among('demand', demand.name, table.columns)}")
@@ -132,6 +138,26 @@ def _check(form: Form, table: Table, rates: Rates) -> None:
         raise CostcError(f"{where}: time is not positive in {len(low)} rows, first {table.seconds[low[0]]:g} s in row {low[0]}")
     if not np.any(~table.held_out):
         raise CostcError(f"{where}: no rows to fit; {len(table)} in all, every one held out")
+
+
+def _check_unit(table: Table, off: Floats) -> None:
+    """A whole table of another unit would be fitted as a slow or fast device."""
+    middle = float(np.exp(-np.nanmedian(off))) if np.isfinite(off).any() else 1.0
+    if not 1 / UNIT < middle < UNIT:
+        times = f"{middle:.0f} times as long" if middle > 1 else f"{1 / middle:.0f} times as short"
+        raise CostcError(
+            f"{_where(table)}: times are {times} as the form's default constants give, in the median; is their unit right?"
+        )
+
+
+def _off(form: Form, off: Floats) -> tuple[str, ...]:
+    """A sentence where rows are far from what was fitted, so that they are not passed over in silence."""
+    many = int(np.sum(~(np.abs(off) < np.log(OFF))))
+    return (f"{form.name}: {many} of {len(off)} rows are off by more than {OFF:.0f} times and weigh little",) if many else ()
+
+
+def _where(table: Table) -> str:
+    return f"{table.form} {table.dtype} on {table.device} ({table.engine or 'no engine'})"
 
 
 def _rows(table: Table, rates: Rates) -> dict[str, Floats]:
@@ -204,6 +230,24 @@ def _range(column: Floats) -> tuple[float, float]:
     return float(column.min()), float(column.max())
 
 
-def without_split(table: Table) -> Table:
-    """The table with every row to be fitted."""
-    return replace(table, held_out=np.zeros(len(table), dtype=bool))
+def halved(table: Table, form: Form) -> Table:
+    """The table with rows held out by the hash of their demands, where there are enough rows for two halves."""
+    if len(table) < 2 * FEW:
+        return replace(table, held_out=np.zeros(len(table), dtype=bool))
+    rows = zip(*(table.columns[d.name].tolist() for d in form.demands), strict=True)
+    out = [side(*(int(v) if v.is_integer() else v for v in row)) == HELD_OUT for row in rows]
+    return replace(table, held_out=np.array(out, dtype=bool))
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """Tables of one form as one, for formats without constants of their own."""
+    first = tables[0]
+    return replace(
+        first,
+        dtype=ANY,
+        version=", ".join(sorted({t.version for t in tables})),
+        columns={name: np.concatenate([t.columns[name] for t in tables]) for name in first.columns},
+        seconds=np.concatenate([t.seconds for t in tables]),
+        held_out=np.concatenate([t.held_out for t in tables]),
+        removed=tuple(r for t in tables for r in t.removed),
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
+from costc import symbols as S
 from costc.ir.reach import Recurrent
 from costc.ir.types import ONE, Axis, Cut, Graph, Kind, Link, Op, Role, Section, Tensor
 
@@ -73,12 +74,13 @@ def _of(section: Section, ops: tuple[Op, ...], phase: str) -> tuple[str, dict[st
     laws = {a.reach for op in ops for a in op.domain if a.reach}
     products = [op for op in ops if op.kind is Kind.CONTRACT]
     if any(isinstance(law, Recurrent) for law in laws) or _holds_state(section, ops):
-        return "scan", {"states": _states(section, ops)}
+        return (f"scan_{phase}", {"heads": _heads(section, ops)}) if products else ("elementwise", {})
     if laws:
         softmax = len(products) > 1 and any(op.kind is Kind.REDUCE for op in ops)
         return _attention(section, products, phase) if softmax else ("roofline", {})
     if products and _weight(section, products[0]):
-        return "gemm", _product(section, products)
+        sizes = _product(section, products)
+        return "gemm" if sizes["groups"] == ONE else "batched_gemm", sizes
     return "elementwise", {}
 
 
@@ -86,7 +88,7 @@ def _holds_state(section: Section, ops: tuple[Op, ...]) -> bool:
     return any(section.tensor(r.tensor).role is Role.STATE for op in ops for r in (*op.reads, *op.writes))
 
 
-def _states(section: Section, ops: tuple[Op, ...]) -> sp.Expr:
+def _heads(section: Section, ops: tuple[Op, ...]) -> sp.Expr:
     """Heads of a recurrence on this device: the extent of its state but for the last two axes; 1 without a state."""
     held = [section.tensor(r.tensor) for op in ops for r in op.reads if section.tensor(r.tensor).role is Role.STATE]
     if not held:
@@ -147,16 +149,21 @@ def _context_tensors(section: Section) -> set[str]:
 
 
 def _grouped(section: Section, kernels: tuple[tuple[str, ...], ...]) -> Shape:
-    """The routed experts of a layer as one unit; rows are the slots of one expert."""
+    """The routed experts of a layer as one unit; a slot is a pair of a token and an expert."""
     products = [section.op(n) for names in kernels for n in names if section.op(n).kind is Kind.CONTRACT]
     first, last = products[0], products[-1]
     up, down = _product(section, [first]), _product(section, [last])
     touched = next(r.fraction for r in first.reads if section.tensor(r.tensor).role is Role.WEIGHT)
+    pairs, depth = up["rows"] * up["groups"], up["depth"] + down["depth"]
+    slots = next(t for t in section.tensors if t.has(SLOT))
+    selections = sp.Mul(*(a.size for a in slots.axes if a.name in ("expert", SLOT)))
+    # into and out of each of the two products
+    row = 2 * S.activation_byte * depth
     sizes = {
-        "rows": up["rows"] * up["groups"],
-        "experts": up["groups"],
+        "row_byte": pairs * row,
+        "selected_byte": selections * row,
+        "selections": selections,
         "touched": up["groups"] * touched,
-        "hidden": up["depth"],
-        "intermediate": down["depth"],
+        "depth": depth,
     }
     return Shape(section.name, tuple(kernel_name(k) for k in kernels), "grouped_gemm", first.module, sizes)

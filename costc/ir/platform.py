@@ -144,8 +144,10 @@ class Efficiency:
     engine: str = ""
 
     def fitted(self, form: str, dtype: str) -> FittedClass | None:
-        """The constants of a class in a format, or those for any format, or None."""
-        return self.classes.get((form, dtype)) or self.classes.get((form, ANY))
+        """The constants of a class in a format ('computed:stored'), or of the format computed in, or of any, or None."""
+        computed = dtype.partition(":")[0]
+        found = (self.classes.get((form, name)) for name in (dtype, computed, ANY))
+        return next((c for c in found if c), None)
 
 
 @dataclass(frozen=True)

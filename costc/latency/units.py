@@ -69,10 +69,9 @@ def _unit(rows: CostTable, shape: Shape, reaches: tuple[Reach, ...], bindings: B
     known |= {sp.Symbol(LAUNCH, nonnegative=True): ZERO, PEAK: S.peak(shape.module), BANDWIDTH: S.memory_bandwidth}
     if own.reach is None:
         return Unit(*at, launch, form.time.xreplace(known | own.demands(form)), own.per_sequence, None)
-    if form.pieces is None:
-        raise ValueError(f"{where}: time of {form.name} cannot be summed over positions")
     put = known | own.demands(form)
-    pieces = Pieces(*(getattr(form.pieces, n).xreplace(put) for n in ("fixed", "compute", "move", "overlap")))
+    parts = form.pieces or Pieces(ZERO, ZERO, form.time, sp.Integer(1))
+    pieces = Pieces(*(getattr(parts, n).xreplace(put) for n in ("fixed", "compute", "move", "overlap")))
     return Unit(*at, launch, ZERO, False, own.reach, pieces)
 
 
@@ -117,6 +116,8 @@ class _Asked:
         return in_coefficients(self._amount(name).xreplace(local), grows, f"{self.where}.{name}", self.steps, unit)
 
     def _amount(self, name: str) -> sp.Expr:
+        if name == "converted":
+            return self.shape.sizes["rows"].xreplace(self.bindings) * S.converts(self.shape.module)
         if name in self.shape.sizes:
             return self.shape.sizes[name].xreplace(self.bindings)
         if name == "flop":

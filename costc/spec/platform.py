@@ -11,6 +11,7 @@ from costc.dtypes import DTYPES, UNITS
 from costc.errors import not_among
 from costc.facts import Fact
 from costc.ir.platform import Efficiency, Engine, Format, Hardware, Quantization
+from costc.spec.fitted import Classes, classes
 from costc.spec.reader import Document, KeyPath, mapping
 from costc.spec.validate import FactSpec, Name, SourceSpec, Strict, Title, fact, validate
 from costc.symbols import MODULES
@@ -199,16 +200,28 @@ class ProfileSpec(Strict):
     values: dict[str, FactSpec]
 
 
+class EfficiencySpec(ProfileSpec):
+    """A profile, with constants of operator classes where it was fitted: to what device and engine."""
+
+    device: str = ""
+    engine: str = ""
+    classes: Classes = {}
+
+
 def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
     """Build an efficiency profile from its spec; also its aliases."""
-    spec, values = _profile(document, EFFICIENCY_UNITS)
+    spec = validate(EfficiencySpec, document, mapping(document))
+    values = _values(document, spec, EFFICIENCY_UNITS)
     _at_most_one(document, values, ("compute_efficiency", "memory_efficiency", "link_efficiency"))
-    return Efficiency(spec.name, spec.title, values, document.source), tuple(spec.aliases)
+    fitted = classes(document, spec.classes, spec.sources)
+    built = Efficiency(spec.name, spec.title, values, document.source, fitted, spec.device, spec.engine)
+    return built, tuple(spec.aliases)
 
 
 def engine(document: Document) -> tuple[Engine, tuple[str, ...]]:
     """Build engine settings from their spec; also their aliases."""
-    spec, values = _profile(document, ENGINE_UNITS)
+    spec = validate(ProfileSpec, document, mapping(document))
+    values = _values(document, spec, ENGINE_UNITS)
     _at_most_one(document, values, ("memory_utilization",))
     for name in ("kv_block", "max_num_batched_tokens"):
         if not values[name].value.is_integer():
@@ -223,12 +236,12 @@ def _at_most_one(document: Document, values: dict[str, Fact], names: tuple[str, 
             raise document.error(("values", name, "value"), f"{name} is a fraction of at most 1, not {values[name].value:g}")
 
 
-def _profile(document: Document, units: dict[str, str]) -> tuple[ProfileSpec, dict[str, Fact]]:
-    spec = validate(ProfileSpec, document, mapping(document))
+def _values(document: Document, spec: ProfileSpec, units: dict[str, str]) -> dict[str, Fact]:
+    """The named values of a profile, all that there are and no others."""
     for name in spec.values:
         if name not in units:
             raise document.key_error(("values", name), not_among("value", name, units))
     missing = [name for name in units if name not in spec.values]
     if missing:
         raise document.key_error(("values",), f"missing values: {', '.join(missing)}; needed: {', '.join(units)}")
-    return spec, {k: fact(document, ("values", k), v, spec.sources, units[k]) for k, v in spec.values.items()}
+    return {k: fact(document, ("values", k), v, spec.sources, units[k]) for k, v in spec.values.items()}

@@ -12,7 +12,7 @@ from costc import dtypes
 from costc import symbols as S
 from costc.blocks.refine import base, refinements
 from costc.ir.model import Model
-from costc.ir.platform import Efficiency, Engine, Format, Hardware, Quantization
+from costc.ir.platform import ANY, Efficiency, Engine, Format, Hardware, Quantization
 from costc.latency.form import Constant
 from costc.latency.forms import FORMS
 from costc.symbols import COMPUTE_MODULES, MODULES
@@ -101,7 +101,10 @@ def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
     def peak(format_name: str | None) -> float:
         return device.peak[dtypes.dtype(format_name).unit].value if format_name else math.nan
 
-    values: Values = {f"peak_{S.key(c.module)}": peak(c.used) for c in computing(model, scheme, device)}
+    formats = computing(model, scheme, device)
+    own = dtypes.dtype(scheme.activations).byte
+    values: Values = {f"peak_{S.key(c.module)}": peak(c.used) for c in formats}
+    values |= {f"converts_{S.key(c.module)}": float(c.used is not None and dtypes.dtype(c.used).byte < own) for c in formats}
     return values | {
         "memory_bandwidth": device.memory_bandwidth.value,
         "memory_byte": device.memory.value,
@@ -123,22 +126,37 @@ def settings(engine: Engine) -> Values:
 def constants(model: Model, scheme: Quantization, device: Hardware, profile: Efficiency) -> Values:
     """The constants of all forms of operator time, each for the format that it is computed in."""
     found: Values = {}
+    formats = {c.module: _format(c, model, scheme) for c in computing(model, scheme, device)}
     for form in FORMS.values():
         for constant in form.constants:
-            if not constant.per_dtype:
-                found[f"{form.name}_{constant.name}"] = _constant(profile, form.name, constant, "any")
-                continue
-            for c in computing(model, scheme, device):
-                name = f"{form.name}_{constant.name}_{S.key(c.module)}"
-                found[name] = _constant(profile, form.name, constant, c.used or "any")
+            of = formats if constant.per_dtype else {"": ANY}
+            for module, name in of.items():
+                tail = f"_{S.key(module)}" if module else ""
+                found[f"{form.name}_{constant.name}{tail}"] = _constant(profile, form.name, constant, name)
     return found
 
 
+def _format(c: Computing, model: Model, scheme: Quantization) -> str:
+    """What constants are fitted by: the format computed in, and where that differs in how it is stored, that too: the cache's
+    format for attention, the weights' where they are restored before the product, 'block' for scales of two-dimensional blocks.
+    """
+    used = c.used or ANY
+    if c.module.endswith("_core"):
+        return used if scheme.kv_cache == used else f"{used}:{scheme.kv_cache}"
+    stored = format_of(model, scheme, c.module)
+    if c.used and dtypes.dtype(stored.dtype).byte < dtypes.dtype(used).byte:
+        return f"{used}:{stored.dtype}"
+    square = all(side and side > 1 for side in stored.block)
+    return f"{used}:block" if square else used
+
+
 def _constant(profile: Efficiency, form: str, constant: Constant, dtype: str) -> float:
-    """A constant's value: fitted, else what the profile says for all operators, else that of the datasheet's roofline."""
+    """A constant's value: fitted; in a fitted profile its prior; else what the profile says for all operators, or neutral."""
     fitted = profile.fitted(form, dtype)
     if fitted and constant.name in fitted.constants:
         return fitted.constants[constant.name].value
+    if profile.classes:
+        return constant.prior
     name = constant.name
     if name == "hop_latency":
         name = "scale_out_latency" if form.endswith("scale_out") else "scale_up_latency"

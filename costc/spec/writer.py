@@ -26,9 +26,9 @@ class _Dumper(yaml.SafeDumper):
 _Dumper.add_representer(str, _Dumper.words)
 
 
-def write(spec: Mapping[str, Any]) -> str:
-    """The text of a spec: one key a line, its blocks in flow style."""
-    return "".join(f"{_key(key)}:{_value(value, 1)}\n" for key, value in spec.items())
+def write(spec: Mapping[str, Any], deep: int = 2) -> str:
+    """The text of a spec: one key a line, its blocks in flow style from `deep` levels on."""
+    return "".join(f"{_key(key)}:{_value(value, 1, deep)}\n" for key, value in spec.items())
 
 
 def _flow(value: Any) -> str:
@@ -40,12 +40,12 @@ def _key(key: str) -> str:
     return _flow(key)
 
 
-def _value(value: Any, depth: int) -> str:
+def _value(value: Any, depth: int, deep: int) -> str:
     indent = "  " * depth
     flow = _flow(value)
     nested = isinstance(value, Mapping) and any(isinstance(v, (Mapping, list)) for v in value.values())
-    if not value or not isinstance(value, (Mapping, list)) or (not nested and len(flow) + len(indent) < LINE) or depth > 2:
+    if not value or not isinstance(value, (Mapping, list)) or (not nested and len(flow) + len(indent) < LINE) or depth > deep:
         return f" {flow}"
     if isinstance(value, Mapping):
-        return "".join(f"\n{indent}{_key(k)}:{_value(v, depth + 1)}" for k, v in value.items())
+        return "".join(f"\n{indent}{_key(k)}:{_value(v, depth + 1, deep)}" for k, v in value.items())
     return "".join(f"\n{indent}- {_flow(item)}" for item in value)

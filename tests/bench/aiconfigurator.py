@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -40,9 +40,9 @@ class Unpredicted(Exception):
     """Why the tool gives no figure for a row."""
 
 
-def number(value: Any, default: int | None = None) -> int | None:
-    """A whole number of a table; blank, and 0 where a degree is not set, give the default."""
-    return default if pd.isna(value) or not int(value) else int(value)
+def number(value: Any) -> int | None:
+    """A degree in a table; blank and 0 stand for one that is not set."""
+    return None if pd.isna(value) or not int(value) else int(value)
 
 
 @dataclass(frozen=True)
@@ -63,12 +63,11 @@ class Worker:
     @classmethod
     def of(cls, row: Row, tp: str, pp: str | None, dp: str, moe_tp: str, moe_ep: str) -> Worker:
         """The worker that a row describes in the columns named."""
-        gemm, moe = (None if pd.isna(row[k]) else str(row[k]) for k in ("gemm_quant_mode", "moe_quant_mode"))
-        model, degree = LIKE.get(row["model_path"], row["model_path"]), number(row[pp], 1) if pp else 1
-        return cls(
-            *(model, row["system"], row["backend"], gemm, moe, number(row[tp], 1) or 1, degree or 1, number(row[dp], 1) or 1),
-            *(number(row[moe_tp]), number(row[moe_ep])),
-        )
+        gemm, moe = (str(row[k]) if isinstance(row[k], str) else None for k in ("gemm_quant_mode", "moe_quant_mode"))
+        attention, stages, ranks = (number(row[k]) or 1 if k else 1 for k in (tp, pp, dp))
+        model, system, backend = str(row["model_path"]), str(row["system"]), str(row["backend"])
+        experts = number(row[moe_tp]), number(row[moe_ep])
+        return cls(LIKE.get(model, model), system, backend, gemm, moe, attention, stages, ranks, *experts)
 
 
 def worker(row: Row) -> Worker:
@@ -87,7 +86,7 @@ class Tool:
 
     def __init__(self) -> None:
         self._databases: dict[tuple[str, str], Any] = {}
-        self._engines: dict[tuple[Worker, bool], tuple[Any, Any]] = {}
+        self._engines: dict[tuple[Worker, str], tuple[Any, Any]] = {}
 
     @staticmethod
     def _module(name: str) -> Any:
@@ -110,9 +109,9 @@ class Tool:
             raise Unpredicted(f"no data for {backend} on {system}")
         return self._databases[key]
 
-    def engine(self, worker: Worker, prefills: bool) -> tuple[Any, Any]:
+    def engine(self, worker: Worker, role: str) -> tuple[Any, Any]:
         """Model and backend of a worker. A backend keeps results under keys without the model: so each worker has its own."""
-        if (worker, prefills) not in self._engines:
+        if (worker, role) not in self._engines:
             if worker.model not in self.known:
                 raise Unpredicted(f"no config of {worker.model} in the wheel")
             models, database = self._module("models"), self.database(worker.system, worker.backend)
@@ -120,17 +119,18 @@ class Tool:
             settings = self._module("config_builders").build_model_config(
                 *cut, gemm_quant_mode=worker.gemm, moe_quant_mode=worker.moe
             )
+            prefills = role != "decode"
             models.resolve_context_fmha_by_data(settings, worker.model, database, worker.backend, is_context_role=prefills)
             models.resolve_nvfp4_for_system(settings, worker.system, worker.model)
-            if (worker.moe_ep or 1) > database.system_spec["node"]["num_gpus_per_node"]:
+            if role != "both" and (worker.moe_ep or 1) > database.system_spec["node"]["num_gpus_per_node"]:
                 self._across_nodes(settings, worker, database, "context" if prefills else "generation")
             model = models.get_model(worker.model, settings, worker.backend)
-            self._engines[worker, prefills] = (model, self._module("backends.factory").get_backend(worker.backend))
-        return self._engines[worker, prefills]
+            self._engines[worker, role] = (model, self._module("backends.factory").get_backend(worker.backend))
+        return self._engines[worker, role]
 
     def _across_nodes(self, settings: Any, worker: Worker, database: Any, phase: str) -> None:
-        """Choose the all-to-all of experts that span nodes. The tool's command line takes the first whose tables have the model's
-        shape, and gives no figure where none has.
+        """Choose the all-to-all of a pool whose experts span nodes. The tool's command line takes the first whose tables have the
+        model's shape, and gives no figure where none has.
         """
         helpers, comm = self._module("models.helpers"), self._module("operations.moe_comm")
         info = helpers._get_model_info(worker.model)
@@ -162,7 +162,7 @@ class Tool:
     def aggregated(self, row: Row) -> Estimate:
         """Mean times in continuous batching."""
         asked = worker(row)
-        model, backend = self.engine(asked, True)
+        model, backend = self.engine(asked, "both")
         database = self.database(asked.system, asked.backend)
         found = backend.run_agg(model, database, self.load(row, row["c_bs"]), ctx_tokens=int(row["isl"]))
         if found.check_oom():
@@ -173,11 +173,11 @@ class Tool:
     def phase(self, row: Row, phase: str) -> Any:
         """One step of the prefill pool, or a generation of the decode pool."""
         asked, prefills = pool(row, phase), phase == "prefill"
-        model, backend = self.engine(asked, prefills)
+        model, backend = self.engine(asked, phase)
         load, mode = self.load(row, row[f"{phase}_batch_size"]), "static_ctx" if prefills else "static_gen"
         database = self.database(asked.system, asked.backend)
         found = backend.run_static(model, database, load, mode, latency_correction_scale=PREFILL if prefills else DECODE)
-        if found.check_oom():
+        if found.check_oom() or found.check_kv_cache_oom():
             raise Unpredicted(f"out of memory ({phase})")
         return found.get_result_dict()
 
@@ -196,7 +196,8 @@ def predict(table: pd.DataFrame) -> pd.DataFrame:
     """`aic_ttft_ms` and `aic_tpot_ms` of each row of a cleaned table; where there is none, NaN and the reason."""
     logging.disable(logging.CRITICAL)  # the tool logs a traceback for each row that it has no data for
     tool, found = Tool(), []
-    for row in table.to_dict("records"):
+    for _, line in table.iterrows():
+        row = cast(Row, line)
         estimate: Callable[[Row], Estimate] = tool.disaggregated if row["mode"] == "disagg" else tool.aggregated
         try:
             found.append((*estimate(row), ""))

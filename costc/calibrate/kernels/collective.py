@@ -2,19 +2,33 @@
 
 Tables and their units: `nccl_perf` (ms; `message_size` in elements of half or int8, the whole output for an all-gather),
 `custom_allreduce_perf` (ms; elements of bf16), `wideep_deepep_ll_perf`, `wideep_deepep_normal_perf` and `moe_a2a_perf`
-(microseconds; tokens of one rank). A table's format is the link class it was measured on: `scale_up`, or `scale_out` where
-the group spans servers without a common switch; then bytes and ranks are those of that link.
+(microseconds; tokens of one rank). The form says the link: `scale_out` where the group spans servers without a common
+switch; bytes are then those that leave the server.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from costc.calibrate.kernels import Floats, Removed, Rule, Table, cleaned, files, floats, held_out, median, newest, opened, version
+from costc.calibrate.kernels import (
+    Floats,
+    Removed,
+    Rule,
+    Table,
+    cleaned,
+    files,
+    floats,
+    held_out,
+    median,
+    newest,
+    opened,
+    version,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +46,15 @@ KINDS: Final = {
 SERVER: Final = {"gb200": 4, "gb300": 4}
 #: multiprocessors that engines leave to the high-throughput kernels (DeepEP's default); 23 is the older table's combine
 PROCESSORS: Final = (20, 23)
-#: a launch floor this many times that of the same kernel under another engine is the host's, not the kernel's
-EAGER: Final = 3.0
+#: a launch floor this many times that of the same kernel under SGLang is the host's, not the kernel's; decode replays
+#: low-latency kernels from a graph, high-throughput ones are always launched by the host
+EAGER: Final = {"dispatch": 2.0, "combine": 2.0, "dispatch_large": 3.0, "combine_large": 3.0}
+#: an all-reduce for which engines call NCCL, of so many bytes or more, and how much slower than NCCL's own table it may be
+HANDED_ON, SLOWER = 2**23, 1.5
 SHAPE: Final = ["kind", "ranks", "message"]
 TOKENS: Final = ["kind", "ranks", "nodes", "hidden", "tokens", "topk", "experts"]
+#: bytes of an element with its scale: fp8 has a 4-byte scale for 128, nvfp4 a 1-byte scale for 16
+ROW: Final = {"bf16": 2.0, "fp8": 1 + 4 / 128, "nvfp4": 0.5 + 1 / 16}
 
 INT8_SUM: Final = Rule(
     "int8-sum",
@@ -91,12 +110,29 @@ def _all_reduce(folder: Path, device: str, engine: str) -> Iterator[Table]:
     if path is None:
         return
     frame = opened(path, ["kernel_source", "num_gpus", "message_size", "latency"])
-    frame, removed = cleaned(frame, [EAGER_ROWS])
     frame["message"], frame["ranks"] = 2 * frame["message_size"], frame["num_gpus"]
+    frame, removed = cleaned(frame, [EAGER_ROWS, _busy(folder, device)])
     across = (frame["ranks"] > SERVER.get(device, 8)) & ~frame["kernel_source"].str.contains("MNNVL")
     for kind, rows in (("all_reduce", frame[~across]), ("all_reduce_ring", frame[across])):
         if len(rows):
             yield _rings(kind, device, engine, version(path), rows.assign(kind=kind), removed)
+
+
+def _busy(folder: Path, device: str) -> Rule:
+    """Engines hand large messages to NCCL: rows that took far longer than NCCL's own table found a busy link."""
+    own = {
+        (int(n), int(m)): s
+        for table in _nccl(folder, device)
+        if table.form == "all_reduce_ring_scale_up"
+        for n, m, s in zip(table.columns["ranks"], table.columns["message"], table.seconds, strict=True)
+    }
+
+    def bad(frame: pd.DataFrame) -> pd.Series[bool]:
+        found = [own.get(key, np.inf) for key in zip(frame["ranks"], frame["message"], strict=True)]
+        slow: pd.Series[bool] = frame["latency"] > 1e3 * SLOWER * np.array(found)
+        return slow & (frame["message"] >= HANDED_ON)
+
+    return Rule("busy-link", f"messages that NCCL takes over, {SLOWER:g} times slower than in NCCL's own table", bad)
 
 
 def _rings(kind: str, device: str, engine: str, release: str, rows: pd.DataFrame, removed: Sequence[Removed]) -> Table:
@@ -106,7 +142,7 @@ def _rings(kind: str, device: str, engine: str, release: str, rows: pd.DataFrame
     columns = {"byte": passes * message * (ranks - 1) / ranks, "message": message, "ranks": ranks}
     seconds = floats(frame["latency"]) * 1e-3
     apart = held_out(frame, SHAPE)
-    return Table(f"{kind}_scale_up", device, engine, "scale_up", release, columns, seconds, apart, tuple(removed))
+    return Table(f"{kind}_scale_up", device, engine, "bf16", release, columns, seconds, apart, tuple(removed))
 
 
 def _deepep(folder: Path, device: str, engine: str) -> Iterator[Table]:
@@ -141,47 +177,53 @@ def _phases(path: Path, large: bool) -> pd.DataFrame:
         frame = opened(path, ["device", *shape, *times, *sms]).rename(columns=shape)
         frame["us"] = frame[times].sum(axis=1)
         frame["sms"] = frame[sms[0]] if large else 0
-        # dispatch is quantized to fp8, with one 4-byte scale for 128 elements; combine returns bf16
-        frame["row"] = frame["hidden"] * (2.0 if phase == "combine" else 1 + 4 / 128)
+        # experts' inputs are quantized to fp8, their outputs return in bf16
+        frame["format"] = "bf16" if phase == "combine" else "fp8"
         parts.append(frame.assign(kind=phase + "_large" * large))
     return pd.concat(parts, ignore_index=True)
 
 
 def _moe(folder: Path, device: str, engine: str) -> Iterator[Table]:
-    """High-throughput kernels as TensorRT-LLM and vLLM call them; all low-latency rows are launched by the host."""
+    """DeepEP's kernels as TensorRT-LLM and vLLM call them."""
     path = newest(folder, device, FAMILY, engine, "moe_a2a_perf")
     if path is None:
         return
     names = {"ep_size": "ranks", "node_num": "nodes", "hidden_size": "hidden", "num_tokens": "tokens", "num_experts": "experts"}
     frame = opened(path, ["comm_backend", "phase", "comm_dtype", "topk", "latency", *names]).rename(columns=names)
     frame = frame[frame["comm_backend"].str.endswith(("_ht", "_ll")) & (frame["nodes"] == 1)]
-    large = frame["comm_backend"].str.endswith("_ht")
-    frame["kind"] = frame["phase"] + np.where(large, "_large", "")
+    frame["kind"] = frame["phase"] + np.where(frame["comm_backend"].str.endswith("_ht"), "_large", "")
+    wire = frame["comm_dtype"].map({"bfloat16": "bf16", "nvfp4": "nvfp4"}).fillna("fp8")
+    frame["format"] = wire.where(frame["phase"] == "dispatch", "bf16")
     frame["us"] = frame["latency"]
-    packed = (frame["comm_dtype"] == "nvfp4") & (frame["phase"] == "dispatch")
-    half = (frame["phase"] == "combine") | (frame["comm_dtype"] == "bfloat16")
-    # nvfp4 has a 1-byte scale for 16 elements, fp8 a 4-byte scale for 128
-    frame["row"] = frame["hidden"] * np.select([packed, half], [0.5 + 1 / 16, 2.0], 1 + 4 / 128)
-    quickest = {t.form: float(t.seconds.min()) for t in _deepep(folder, device, "sglang") if t.dtype == "scale_up"}
-    for (kind, _), rows in frame.groupby(["kind", "comm_dtype"]):
-        reason = f"times start above {EAGER:g} times those of the same kernel under SGLang: the host's launches"
-        floor = EAGER * quickest.get(f"{kind}_scale_up", np.inf)
-        eager = Rule("eager-table", reason, lambda f, floor=floor: f["us"].ge(0) & (1e-6 * f["us"].min() > floor))  # type: ignore[misc]
-        rows, removed = cleaned(rows, [eager])
-        if len(rows):
-            yield _exchange(str(kind), device, engine, version(path), "scale_up", rows, removed)
+    quickest = {t.form: float(t.seconds.min()) for t in _deepep(folder, device, "sglang")}
+    for (kind, _), rows in frame.groupby(["kind", "format"]):
+        kept, removed = cleaned(rows, [_eager(str(kind), quickest)])
+        table = _exchange(str(kind), device, engine, version(path), "scale_up", rows, removed)
+        yield table if len(kept) else _emptied(table)
+
+
+def _eager(kind: str, quickest: dict[str, float]) -> Rule:
+    least = 1e6 * EAGER[kind] * quickest.get(f"{kind}_scale_up", np.inf)
+    reason = f"times start above {EAGER[kind]:g} times those of the same kernel under SGLang: the host's launches"
+    return Rule("eager-table", reason, lambda f: (f["us"] > 0) & (f["us"].min() > least))
 
 
 def _exchange(
     kind: str, device: str, engine: str, release: str, link: str, rows: pd.DataFrame, removed: Sequence[Removed]
 ) -> Table:
-    frame = median(rows, [*TOKENS, "row"], "us")
-    nodes, ranks = floats(frame["nodes"]), floats(frame["ranks"])
-    members = ranks if link == "scale_up" else nodes
-    copies = _copies(kind.endswith("_large"), floats(frame["topk"]), members)
-    columns = {"byte": floats(frame["tokens"]) * floats(frame["row"]) * copies, "ranks": ranks}
-    seconds = floats(frame["us"]) * 1e-6
-    return Table(f"{kind}_{link}", device, engine, link, release, columns, seconds, held_out(frame, TOKENS), tuple(removed))
+    frame = median(rows, [*TOKENS, "format"], "us")
+    ranks, topk = floats(frame["ranks"]), floats(frame["topk"])
+    copies = _copies(kind.endswith("_large"), topk, ranks if link == "scale_up" else floats(frame["nodes"]))
+    byte = floats(frame["tokens"]) * floats(frame["hidden"]) * floats(frame["format"].map(ROW)) * copies
+    columns, seconds = {"byte": byte, "ranks": ranks}, floats(frame["us"]) * 1e-6
+    dtype, apart = str(frame["format"].iloc[0]), held_out(frame, TOKENS)
+    return Table(f"{kind}_{link}", device, engine, dtype, release, columns, seconds, apart, tuple(removed))
+
+
+def _emptied(table: Table) -> Table:
+    """The table without its rows, so that the ledger names it."""
+    none = table.seconds[:0]
+    return replace(table, columns=dict.fromkeys(table.columns, none), seconds=none, held_out=table.held_out[:0])
 
 
 def _copies(once: bool, topk: Floats, members: Floats) -> Floats:

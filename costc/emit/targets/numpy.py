@@ -155,6 +155,8 @@ class Printer(PythonCodePrinter):
         base, exponent = expr.base, expr.exp
         if base.is_number and not exponent.is_number:
             return f"np.exp({float(sp.log(base))!r}*({self._print(exponent)}))"
+        if exponent in (sp.S.Half, -sp.S.Half):
+            return f"np.sqrt({self._print(base)})" if exponent > 0 else f"(1/np.sqrt({self._print(base)}))"
         if exponent.is_Integer and 2 <= exponent <= 3 and base.is_Symbol:
             return "(" + "*".join([self._print(base)] * int(exponent)) + ")"
         return str(super()._print_Pow(expr, rational=rational))

@@ -5,7 +5,7 @@
 Prefill, with heads = kv_heads x group and blocks = sequences x heads x seq / 128:
 
     C = flop / (peak e_c) x (1 + softmax / head_dim) x (1 + depth / blocks) + block x sequences x heads x ceil(seq / 128)
-    M = (byte + (passes - 1) x query_byte) / (bandwidth e_m)
+    M = (byte + (passes - 1) x activation_byte) / (bandwidth e_m)
 
 A block of 128 queries of one head (FlashAttention-2, Dao 2023, arXiv 2307.08691, section 3.3) loops over its keys. The softmax
 costs each pair as much as `softmax` more elements of a head would; few blocks leave processors idle, and the device takes as
@@ -35,6 +35,7 @@ QUERY_BYTE: Final = 4
 
 FLOP = Demand("flop", "FLOP", "both products: 4 x pairs x heads x head_dim over all sequences")
 BYTE = Demand("byte", "B", "queries and outputs once, keys and values read, and written where they are new")
+ACTIVATION = Demand("activation_byte", "B", "queries read and outputs written")
 SEQUENCES = Demand("sequences", "1", "sequences of the step")
 KV_HEADS = Demand("kv_heads", "1", "KV heads on the device")
 GROUP = Demand("group", "1", "query heads of a KV head")
@@ -50,7 +51,8 @@ def _common(launch: float, depth: float, compute: float, memory: float, block: f
         Constant("memory_efficiency", "1", "achieved fraction of the bandwidth", memory, 0.35, 0.02, 1.0, 1.0, per_dtype=True),
         Constant("block_latency", "s", "time to start and store a block, over all processors", block, 1.0, 1e-11, 1e-6, 0.0,
                  per_dtype=True),
-        Constant("depth", "1", "blocks that the device does in the time of one alone", depth, 1.0, 1e-3, 1e4, 0.0, per_dtype=True),
+        Constant("depth", "1", "blocks that the device does in the time of one alone", depth, 0.7, 1e-3, 1e4, 0.0,
+                 per_dtype=True),
         Constant("overlap", "1", "share of the shorter of computing and moving that hides", overlap, 0.3, 0.0, 1.0, 1.0,
                  log=False, per_dtype=True),
     )  # fmt: skip
@@ -62,28 +64,28 @@ def _prefill() -> Form:
     flop / blocks is the mean of keys that a query attends, which does not fall as a sequence grows.
     """
     constants = (
-        *_common(12e-6, 60.0, 0.8, 0.7, 8e-9, 0.2),
-        Constant("softmax", "1", "work of the softmax for a pair, in elements of a head", 45.0, 0.8, 1e-2, 500.0, 0.0, per_dtype=True),
+        *_common(13e-6, 200.0, 0.8, 0.65, 1.2e-8, 0.2),
+        Constant("softmax", "1", "work of the softmax for a pair, in elements of a head", 55.0, 0.7, 1e-2, 500.0, 0.0,
+                 per_dtype=True),
         Constant("passes", "1", "times that queries and outputs move", 1.6, 0.5, 1.0, 8.0, 1.0, per_dtype=True),
     )  # fmt: skip
     launch, compute, memory, block, depth, overlap, softmax, passes = (c.symbol for c in constants)
     heads = SEQUENCES.symbol * KV_HEADS.symbol * GROUP.symbol
     blocks = Max(1, heads * SEQ.symbol / ROWS)
-    query = QUERY_BYTE * heads * SEQ.symbol * HEAD_DIM.symbol
     pieces = Pieces(
         launch,
         FLOP.symbol * (1 + softmax / HEAD_DIM.symbol) * (1 + depth / blocks) / (PEAK * compute)
         + block * heads * Ceiling(SEQ.symbol / ROWS),
-        (BYTE.symbol + (passes - 1) * query) / (BANDWIDTH * memory),
+        (BYTE.symbol + (passes - 1) * ACTIVATION.symbol) / (BANDWIDTH * memory),
         overlap,
     )
-    demands = (FLOP, BYTE, SEQUENCES, KV_HEADS, GROUP, HEAD_DIM, SEQ)
+    demands = (FLOP, BYTE, ACTIVATION, SEQUENCES, KV_HEADS, GROUP, HEAD_DIM, SEQ)
     return Form("prefill_attention", "Attention, prefill", demands, constants, pieces.time, pieces)
 
 
 def _decode() -> Form:
     """Never falls as a size grows: flop / streams is the work on one cache, and the rest only adds."""
-    constants = _common(10e-6, 0.5, 0.3, 0.85, 15e-9, 0.6)
+    constants = _common(11e-6, 20.0, 0.3, 0.87, 1.1e-8, 0.6)
     launch, compute, memory, block, depth, overlap = (c.symbol for c in constants)
     streams = SEQUENCES.symbol * KV_HEADS.symbol
     pieces = Pieces(

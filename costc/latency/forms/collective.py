@@ -31,15 +31,15 @@ BYTE: Final = Demand("byte", "B", "bytes that a device sends by the ring bound; 
 MESSAGE: Final = Demand("message", "B", "operand of a rank, of which an all-reduce makes the sum")
 RANKS: Final = Demand("ranks", "1", "members of the group on this class of link")
 
-#: seconds: launch, hop, switch; fractions: direct, link. In a domain: geometric means over NVLink devices and their spread.
-#: Beyond it: NCCL's own constants (src/graph/tuning.cc: ring bases 6.6 and 8.4 us, network hops 2.7 and 14 us, half the rate
-#: for LL), and for dispatch and combine Hopper's over InfiniBand.
+#: seconds: launch, hop, switch; fractions: direct, link. In a domain: geometric means over NVLink devices. Beyond it, where no
+#: ring was measured: NCCL's own constants (2.30, src/graph/tuning.cc: bases 6.6 us for LL and 8.4 for Simple, network hops 2.7
+#: and 14 us, half the rate for LL) and 0.85 of the rate, which is assumed; Hopper's over InfiniBand for dispatch and combine.
 PRIORS: Final = {
-    ("all_reduce", "scale_up"): (4.3e-6, 0.13e-6, 11e-6, 0.46, 0.76),
-    ("all_reduce_ring", "scale_up"): (7.1e-6, 2.1e-6, 23e-6, 0.25, 0.86),
-    ("all_gather", "scale_up"): (7.4e-6, 0.99e-6, 17e-6, 0.22, 0.63),
-    ("reduce_scatter", "scale_up"): (6.9e-6, 1.0e-6, 13e-6, 0.26, 0.56),
-    ("all_to_all", "scale_up"): (8.6e-6, 0.3e-6, 8e-6, 0.04, 0.55),
+    ("all_reduce", "scale_up"): (4.1e-6, 0.10e-6, 11e-6, 0.48, 0.75),
+    ("all_reduce_ring", "scale_up"): (7.3e-6, 2.1e-6, 23e-6, 0.34, 0.74),
+    ("all_gather", "scale_up"): (7.4e-6, 1.0e-6, 18e-6, 0.22, 0.64),
+    ("reduce_scatter", "scale_up"): (7.1e-6, 1.0e-6, 13e-6, 0.26, 0.57),
+    ("all_to_all", "scale_up"): (8.8e-6, 0.25e-6, 6.3e-6, 0.036, 0.5),
     ("all_reduce", "scale_out"): (6.6e-6, 5.4e-6, 28e-6, 0.5, 0.85),
     ("all_reduce_ring", "scale_out"): (6.6e-6, 5.4e-6, 28e-6, 0.5, 0.85),
     ("all_gather", "scale_out"): (6.6e-6, 2.7e-6, 14e-6, 0.5, 0.85),
@@ -47,18 +47,18 @@ PRIORS: Final = {
     ("all_to_all", "scale_out"): (8.4e-6, 2.7e-6, 14e-6, 0.5, 0.85),
 }
 EXCHANGES: Final = {
-    ("dispatch", "scale_up"): (13e-6, 0.2e-6, 0.53),
-    ("combine", "scale_up"): (13e-6, 0.2e-6, 0.55),
-    ("dispatch_large", "scale_up"): (28e-6, 0.5e-6, 0.3),
-    ("combine_large", "scale_up"): (36e-6, 0.5e-6, 0.35),
-    ("dispatch", "scale_out"): (22e-6, 0.11e-6, 0.93),
+    ("dispatch", "scale_up"): (12.5e-6, 0.2e-6, 0.53),
+    ("combine", "scale_up"): (12.5e-6, 0.2e-6, 0.6),
+    ("dispatch_large", "scale_up"): (35e-6, 0.5e-6, 0.3),
+    ("combine_large", "scale_up"): (45e-6, 0.5e-6, 0.3),
+    ("dispatch", "scale_out"): (19e-6, 0.15e-6, 0.95),
     ("combine", "scale_out"): (24e-6, 0.05e-6, 0.92),
-    ("dispatch_large", "scale_out"): (40e-6, 1.4e-6, 0.55),
-    ("combine_large", "scale_out"): (76e-6, 1.0e-6, 0.5),
+    ("dispatch_large", "scale_out"): (37e-6, 1.5e-6, 0.65),
+    ("combine_large", "scale_out"): (83e-6, 0.9e-6, 0.55),
 }
-#: kinds of which every rank reads all others' whole messages when they are small
-ONE_SHOT: Final = ("all_reduce",)
-#: beyond the domain only the low-latency and high-throughput kernels were measured
+#: where every rank reads all others' whole messages when they are small
+ONE_SHOT: Final = (("all_reduce", "scale_up"),)
+#: of the logarithm of launch and rate; beyond the domain rings were not measured
 SPREAD: Final = {"scale_up": 0.35, "scale_out": 0.6}
 
 
@@ -90,12 +90,12 @@ def _ring(kind: str, link: str) -> Form:
         _fraction("direct_efficiency", "achieved fraction of the bandwidth, small messages", direct, 2 * spread, 0.002),
         _link(rate, spread),
         _second("switch_latency", "what the protocol for large messages takes to start", switch, 2 * spread),
-        Constant("contention", "1", "slowing by each rank beyond two of a shared path", 0.0, 0.1, 0.0, 4.0, 0.0, log=False),
+        Constant("contention", "1", "slowing by each rank beyond two of a shared path", 0.0, 0.3, 0.0, 4.0, 0.0, log=False),
     )
-    demands = (BYTE, MESSAGE, RANKS)
-    byte, message, ranks = (d.symbol for d in demands)
+    byte, message, ranks = BYTE.symbol, MESSAGE.symbol, RANKS.symbol
+    demands = (BYTE, MESSAGE, RANKS) if (kind, link) in ONE_SHOT else (BYTE, RANKS)
     launch_latency, hop_latency, direct_efficiency, link_efficiency, switch_latency, contention = (c.symbol for c in constants)
-    at_once = (ranks - 1) * message if kind in ONE_SHOT else byte
+    at_once = (ranks - 1) * message if (kind, link) in ONE_SHOT else byte
     large = byte * (1 + contention * Max(0, ranks - 2)) / (link_efficiency * BANDWIDTH)
     moved = Min(at_once / (direct_efficiency * BANDWIDTH), switch_latency + large)
     return _form(kind, link, demands, constants, launch_latency + hop_latency * (ranks - 1) + moved)

@@ -21,5 +21,4 @@ def form(collective: str, link: str) -> Form:
     return Form(f"{collective}_{link}", f"{collective.replace('_', '-')}, {word}", (BYTE, HOPS), (hop, rate), time)
 
 
-COLLECTIVES = ("all_reduce", "all_gather", "all_to_all", "send")
-FORMS = tuple(form(c, link) for link in HOP for c in COLLECTIVES)
+FORMS = tuple(form("send", link) for link in HOP)

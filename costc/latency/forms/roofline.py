@@ -24,3 +24,4 @@ PIECES = Pieces(
     sp.Integer(1),
 )
 FORM = Form("roofline", "Roofline", (FLOP, BYTE), (LAUNCH, COMPUTE, MEMORY), PIECES.time, PIECES)
+FORMS = (FORM,)
