@@ -17,6 +17,7 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.blocks.build import build, draft
+from costc.closed import ClosedLoop
 from costc.columns import numbers, spread, values_of
 from costc.count.footprint import cache_byte, parameters
 from costc.count.rules import count
@@ -96,6 +97,11 @@ class CostModel:
     @cached_property
     def evaluator(self) -> Evaluator:
         return Evaluator(self.fast_program)
+
+    @cached_property
+    def closed_loop(self) -> ClosedLoop:
+        """The model under continuous batching."""
+        return ClosedLoop(self.model.name, self.lowered)
 
     # ---- facts
 

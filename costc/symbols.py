@@ -81,6 +81,14 @@ max_num_batched_tokens = _count("max_num_batched_tokens", "M", "most tokens of a
 microbatches = _count("microbatches", "m", "pipeline micro-batches")
 kv_block = _count("kv_block", r"\beta", "tokens in one block of the KV cache")
 
+waves = define("waves", "W", "1", "prompts that each of the requests in flight is followed by in a run, itself included")
+length_spread = define("length_spread", r"\delta", "1", "range of the output lengths over the longest", positive=False)
+scheduler_interval = define(
+    "scheduler_interval", "n_{\\mathrm{s}}", "1", "steps between two looks of the scheduler for new requests", positive=False
+)
+prefill_first = _count("prefill_first", "f", "1 where a step with prompts carries no decode, else 0", positive=False)
+max_num_seqs = _count("max_num_seqs", "n_{\\mathrm{r}}", "most requests of a rank that run at once")
+
 # ---- plan: a strategy defines its degree; the number of pipeline stages also decides how layers are split
 
 

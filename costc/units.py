@@ -94,9 +94,9 @@ def dimension_of(expr: sp.Expr, unit_of: dict[sp.Symbol, str]) -> Dimension | No
         return {base: power for base, power in total.items() if power}
     if expr.is_Pow:
         found = dimension_of(expr.base, unit_of) or {}
-        if found and not expr.exp.is_Integer:
+        if any(not (power * expr.exp).is_Integer for power in found.values()):
             raise UnitError(f"power of a quantity with unit: {expr}")
-        return {base: power * int(expr.exp) for base, power in found.items()} if found else {}
+        return {base: int(power * expr.exp) for base, power in found.items()}
     return _alike(expr, unit_of)
 
 

@@ -7,28 +7,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from costc.calibrate.cautious import FEW, Places, cautious, constants_of, errors_of
 from costc.calibrate.kernels import Floats, Mask, Removed, Table
 from costc.calibrate.numeric import seconds
-from costc.calibrate.robust import NOISE, Residuals, Solution, Values, log_ratio, replaced, solve
+from costc.calibrate.robust import NOISE, Residuals, Values, log_ratio, replaced
 from costc.calibrate.split import HELD_OUT, side
 from costc.errors import CostcError, not_among
 from costc.ir.platform import ANY, FittedConstant, HeldOut
-from costc.latency.form import Constant, Form
+from costc.latency.form import Form
 
-#: rows that enter one fit at most, and those that choose between starts: every k-th of the rows in a fixed order
-MOST, SCREEN = 6000, 400
-#: with fewer rows a fit must predict each row from the others better than the priors do, or the priors stand
-FEW = 30
+#: rows that enter one fit at most: every k-th of the rows in a fixed order
+MOST = 6000
 #: how many times the default constants' time a table's median may be before its unit is in doubt
 UNIT = 100.0
 #: how far off a row must be to be named
 OFF = 10.0
-#: posterior over prior deviation from which a constant counts as not fitted
-UNMOVED = 0.8
 Rates = Mapping[str, "float | Floats"]
-Places = npt.NDArray[np.intp]
 Priors = Mapping[str, tuple[float, float]]
 
 
@@ -82,17 +77,19 @@ def fit(form: Form, table: Table, rates: Rates, priors: Priors | None = None, no
     own = _ordered(form, inputs, table.seconds, ~table.held_out)
     _check_unit(table, _residuals(form, inputs, table.seconds, own)({c.name: c.prior for c in constants}))
     rows = own[:: -(-len(own) // MOST)]
-    solution = solve(_residuals(form, inputs, table.seconds, rows), constants, noise, _screen(form, inputs, table.seconds, rows))
-    solution, notes, left_out = _guarded(form, inputs, table.seconds, rows, constants, noise, solution)
+    solution, note, left_out = cautious(
+        lambda places: _residuals(form, inputs, table.seconds, rows[places]), len(rows), constants, noise
+    )
     judged = np.flatnonzero(table.held_out)
     held_out = _errors(form, inputs, table.seconds, judged, solution.values) if len(judged) else left_out
+    notes = (f"{form.name}: {note}",) if note else ()
     return Fit(
         form.name,
         table.device,
         table.engine,
         table.dtype,
         table.version,
-        {c.name: _fitted(c, solution) for c in constants},
+        constants_of(constants, solution),
         len(own),
         held_out,
         _errors(form, inputs, table.seconds, own, solution.values),
@@ -137,7 +134,7 @@ def _check(form: Form, table: Table, rates: Rates) -> None:
     if len(low):
         raise CostcError(f"{where}: time is not positive in {len(low)} rows, first {table.seconds[low[0]]:g} s in row {low[0]}")
     if not np.any(~table.held_out):
-        raise CostcError(f"{where}: no rows to fit; {len(table)} in all, every one held out")
+        raise CostcError(f"{where}: no rows to fit" + (f"; {len(table)} in all, every one held out" if len(table) else ""))
 
 
 def _check_unit(table: Table, off: Floats) -> None:
@@ -180,50 +177,8 @@ def _residuals(form: Form, inputs: Mapping[str, Floats], measured: Floats, rows:
     return lambda values: np.broadcast_to(log_ratio(seconds(form, {**own, **values}), times), times.shape)
 
 
-def _screen(form: Form, inputs: Mapping[str, Floats], measured: Floats, rows: Places) -> Residuals | None:
-    return _residuals(form, inputs, measured, rows[:: -(-len(rows) // SCREEN)]) if len(rows) > SCREEN else None
-
-
 def _errors(form: Form, inputs: Mapping[str, Floats], measured: Floats, rows: Places, values: Values) -> HeldOut:
-    off = np.abs(np.expm1(_residuals(form, inputs, measured, rows)(values)))
-    return HeldOut(len(off), float(np.mean(off)), float(np.median(off)))
-
-
-def _guarded(
-    form: Form,
-    inputs: Mapping[str, Floats],
-    measured: Floats,
-    rows: Places,
-    constants: tuple[Constant, ...],
-    noise: float,
-    solution: Solution,
-) -> tuple[Solution, tuple[str, ...], HeldOut | None]:
-    """The solution, or the priors where few rows do not predict one another through it; with the errors of that test."""
-    if len(rows) >= FEW:
-        return solution, (), None
-    prior = {c.name: c.prior for c in constants}
-    fitted, assumed = [], []
-    for place in range(len(rows)):
-        one = _residuals(form, inputs, measured, rows[[place]])
-        rest = solve(_residuals(form, inputs, measured, np.delete(rows, place)), constants, noise)
-        fitted.append(float(np.expm1(one(rest.values))[0]))
-        assumed.append(float(np.expm1(one(prior))[0]))
-    found = HeldOut(len(rows), float(np.mean(np.abs(fitted))), float(np.median(np.abs(fitted))))
-    stand = HeldOut(len(rows), float(np.mean(np.abs(assumed))), float(np.median(np.abs(assumed))))
-    if found.mean <= stand.mean:
-        return solution, (), found
-    note = (
-        f"{form.name}: {len(rows)} rows, each predicted from the others, are off by {found.mean:.0%} on average, "
-        f"by {stand.mean:.0%} with the default constants, which stand"
-    )
-    fixed = {c.name: c.spread * (c.prior if c.log else 1.0) for c in constants}
-    return Solution(prior, fixed, dict.fromkeys(prior, 1.0), (), noise), (note,), stand
-
-
-def _fitted(constant: Constant, solution: Solution) -> FittedConstant:
-    name = constant.name
-    kind = "fitted" if solution.moved[name] < UNMOVED else "assumed"
-    return FittedConstant(solution.values[name], solution.std[name], constant.unit, kind)
+    return errors_of(_residuals(form, inputs, measured, rows), values)
 
 
 def _range(column: Floats) -> tuple[float, float]:

@@ -121,17 +121,18 @@ def _product(section: Section, products: list[Op]) -> dict[str, sp.Expr]:
             # a weight used the other way round, into an axis that is part of the output's
             depth = [a for a in depth if a.name not in weight.matrix[1]]
         columns += op.points / _extent([*rows, *groups, *depth], op.cuts)
-    return {"rows": _extent(rows, op.cuts), "columns": columns, "depth": _extent(depth, op.cuts), "groups": _extent(groups, op.cuts)}
+    extents = {"rows": rows, "depth": depth, "groups": groups}
+    return {"columns": columns, **{name: _extent(axes, op.cuts) for name, axes in extents.items()}}
 
 
 def _attention(section: Section, products: list[Op], phase: str) -> tuple[str, dict[str, sp.Expr]]:
-    """Sizes of a softmax over query-key pairs. Keys and values that are one tensor are a latent (MLA)."""
+    """Sizes of a softmax over query-key pairs. Keys and values that are one tensor are a latent."""
     score, attend = products[0], products[-1]
     keys, values = ({r.tensor for r in op.reads} for op in (score, attend))
     made = section.tensor(score.writes[0].tensor)
     held = [t for t in (section.tensor(k) for k in keys) if t.name in _context_tensors(section)]
     heads = [a for a in made.axes if a.name != "batch" and a.reach is None]
-    own = [a for a in heads if held and all(t.has(a.name) for t in held)]
+    own = [a for a in heads if any(t.has(a.name) for t in held)]
     latent = bool(keys & values)
     deep = [a for a in score.domain if not made.has(a.name)]
     wide = [a for a in attend.domain if not section.tensor(attend.reads[0].tensor).has(a.name)]
@@ -141,7 +142,7 @@ def _attention(section: Section, products: list[Op], phase: str) -> tuple[str, d
         "head_dim": _extent(deep, score.cuts),
         "value_dim": _extent([a for a in wide if a.name != "seq"], attend.cuts),
     }
-    return f"{phase}_{'mla' if latent else 'attention'}", sizes
+    return f"{phase}_{'latent' if latent else 'attention'}", sizes
 
 
 def _context_tensors(section: Section) -> set[str]:

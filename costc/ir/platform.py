@@ -152,9 +152,11 @@ class Efficiency:
 
 @dataclass(frozen=True)
 class Engine:
-    """Settings of the serving engine that memory and batching depend on."""
+    """Settings of the serving engine that memory and batching depend on, and what it adds to its operators, where that was
+    fitted to measurements."""
 
     name: str
     title: str
     values: Mapping[str, Fact]
     origin: str = ""
+    fitted: FittedClass | None = None

@@ -89,7 +89,7 @@ class Form:
 
     def at(self, values: Mapping[str, sp.Expr]) -> sp.Expr:
         """The time with demands and constants (by name) put in."""
-        return self.time.xreplace({sp.Symbol(k, nonnegative=True): sp.sympify(v) for k, v in values.items()})
+        return self.time.xreplace({sp.Symbol(k, nonnegative=True): v for k, v in values.items()})
 
 
 PEAK = sp.Symbol("peak", nonnegative=True)

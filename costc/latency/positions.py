@@ -51,7 +51,8 @@ def _let(expr: sp.Expr, name: str, steps: Steps) -> sp.Expr:
 def _progressions(unit: Unit, segment: Segment, batch: sp.Expr) -> tuple[sp.Expr, Progression, Progression, sp.Expr]:
     """The fixed time, first value and step of computing and of moving over the pieces of a segment, and the overlap."""
     law, pieces = unit.reach, unit.pieces
-    assert law is not None and pieces is not None
+    assert law is not None
+    assert pieces is not None
     at = {SEQUENCES: batch, seq: segment.seq}
     fixed, overlap = (expr.xreplace(at) for expr in (pieces.fixed, pieces.overlap))
     found = []

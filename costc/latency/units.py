@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import sympy as sp
 
 from costc import symbols as S
-from costc.count.rows import LINKS, MEMORY, CostTable
+from costc.count.rows import MEMORY, CostTable
 from costc.count.shapes import Shape
 from costc.ir.reach import Reach
 from costc.latency import constants, links
 from costc.latency.affine import SEQUENCES, TOKENS, in_coefficients
 from costc.latency.form import BANDWIDTH, PEAK, Form, Pieces
-from costc.latency.forms import FORMS
+from costc.latency.forms import CLASSES, FORMS
 from costc.program import Steps
 
 Bindings = Mapping[sp.Symbol, sp.Expr]
@@ -48,7 +48,9 @@ class Unit:
         return self.work.xreplace({TOKENS: tokens})
 
 
-def units(table: CostTable, shapes: tuple[Shape, ...], reaches: tuple[Reach, ...], bindings: Bindings, steps: Steps) -> Iterator[Unit]:
+def units(
+    table: CostTable, shapes: tuple[Shape, ...], reaches: tuple[Reach, ...], bindings: Bindings, steps: Steps
+) -> Iterator[Unit]:
     """The units of a phase, with what they ask for named as steps."""
     for shape in shapes:
         rows = table.where(section=shape.section, kernel=shape.kernels)
@@ -63,7 +65,7 @@ def _unit(rows: CostTable, shape: Shape, reaches: tuple[Reach, ...], bindings: B
     at = (shape.section, shape.name, shape.kernels, one.group, one.layers.xreplace(bindings), one.stage_layers.xreplace(bindings))
     if shape.form == "collective":
         return Unit(*at, ZERO, own.sent(), own.per_sequence, None)
-    form = FORMS.get(shape.form, FORMS["roofline"])
+    form = FORMS[CLASSES.get(shape.form, shape.form)]
     known = own.constants(form)
     launch = known.get(sp.Symbol(LAUNCH, nonnegative=True), ZERO)
     known |= {sp.Symbol(LAUNCH, nonnegative=True): ZERO, PEAK: S.peak(shape.module), BANDWIDTH: S.memory_bandwidth}
@@ -136,5 +138,3 @@ class _Asked:
             return in_coefficients(grown, (TOKENS,), f"{self.where}.{name}", self.steps, unit)
 
         return sp.Add(*(links.time(link, named) for link in self.shape.links))
-
-

@@ -156,12 +156,13 @@ class _Placer:
     def _exchange_sums(self, op: Op) -> Op:
         """All-reduce the sums (fp32) of a reduction over cut axes that it also writes, over the ranks that share one."""
         rest = tuple(a for a in op.domain if a.name not in op.across)
-        for cut in [c for c in op.cuts if c.axis in op.across]:
-            sums = Tensor(f"{op.name}_sums_{cut.strategy}", rest, Role.ACTIVATION, element_byte=FP32, cuts=self._cuts(rest))
+        cuts = [c for c in op.cuts if c.axis in op.across]
+        for strategy in dict.fromkeys(c.strategy for c in cuts):
+            sums = Tensor(f"{op.name}_sums_{strategy}", rest, Role.ACTIVATION, element_byte=FP32, cuts=self._cuts(rest))
             self.tensors[sums.name] = sums
-            group = replace(self.mesh.group(cut.strategy), size=cut.divisor)
-            link = all_reduce(sums.size * sums.share * FP32, group)
-            name = f"{op.name}_all_reduce_{cut.strategy}"
+            size = sp.Mul(*(c.divisor for c in cuts if c.strategy == strategy))
+            link = all_reduce(sums.size * sums.share * FP32, replace(self.mesh.group(strategy), size=size))
+            name = f"{op.name}_all_reduce_{strategy}"
             self.ops.append(Op(name, Kind.COLLECTIVE, (), (op.reads[0],), (Read(sums.name),), link=link))
             op = replace(op, reads=(*op.reads, Read(sums.name)))
         return op

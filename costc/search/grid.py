@@ -13,7 +13,7 @@ from costc.emit.evaluator import Evaluator
 from costc.ir.model import Model
 from costc.place.mesh import STRATEGIES
 from costc.spec.study import Scenario, Study
-from costc.spec.values import rates, settings, storage
+from costc.spec.values import constants, rates, settings, storage
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
     columns = {name: np.array([d[name] for d in degrees], dtype=np.float64)[p] for name in STRATEGIES}
     columns["batch"] = np.array(study.batches, dtype=np.float64)[b]
     values = {
-        **settings(study.efficiency, study.engine),
+        **settings(study.engine),
         **_by_pair(study, model, h, q),
         **columns,
         "microbatches": columns["pp"],
@@ -66,7 +66,11 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
 
 def _by_pair(study: Study, model: Model, h: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray | float]:
     """Values that depend on device and scheme, spread over the candidates; a number where all are equal."""
-    table = [[{**storage(model, s), **rates(model, s, d)} for s in study.quantization] for d in study.hardware]
+    profile = study.efficiency
+    table = [
+        [{**storage(model, s), **rates(model, s, d), **constants(model, s, d, profile)} for s in study.quantization]
+        for d in study.hardware
+    ]
     found: dict[str, np.ndarray | float] = {}
     for name in table[0][0]:
         grid = np.array([[cell[name] for cell in row] for row in table])

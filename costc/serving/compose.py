@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import sympy as sp
@@ -16,11 +16,13 @@ from costc.minmax import Max
 from costc.place.mesh import Mesh
 from costc.program import Program, Steps, verify
 from costc.serving import metrics, totals
+from costc.serving.closed_loop import Prefill, decode_time, loop, prefill_time, running
+from costc.serving.constants import SYMBOLS as ENGINE
 from costc.serving.memory import memory
 from costc.serving.operators import operators
 from costc.serving.phases import generation, prefill
 from costc.serving.schedule import fullest, schedule
-from costc.serving.sections import sections
+from costc.serving.sections import layers_of, sections
 from costc.serving.totals import generation_run, prefill_run
 
 
@@ -39,19 +41,18 @@ class Lowered:
 
 
 def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool = False) -> Program:
-    """The program of a model from its two phases; with `detail`, outputs for every operator too."""
+    """The program of a model from its two phases, for a static batch; with `detail`, outputs for every operator too."""
     steps = Steps()
     plan = schedule(steps, fullest(steps, S.batch))
-    bindings: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(v) for s, v in before.graph.bindings}
-    for symbol, stored in before.table.definitions:
-        bindings[symbol] = steps.let(
-            symbol.name, stored.xreplace(bindings), "B", "bytes of the weight as stored, scales included"
-        )
-    reaches = reaches_of(before.graph)
-    bound = tuple(r.bind(bindings) for r in reaches)
+    bindings = _stored(before, steps)
+    bound = tuple(r.bind(bindings) for r in reaches_of(before.graph))
     out = metrics.Outputs(steps)
-    first = prefill(sections(before.table, before.shapes, bound, bindings, steps), plan, steps)
+    prompts = sections(before.table, before.shapes, bound, bindings, steps)
+    first = prefill(prompts, plan, steps)
+    taken = prefill_time(first, plan, layers_of(prompts), steps) + ENGINE["request_overhead"]
+    first = replace(first, total=steps.let("ttft", taken, "s", "prefill of the whole batch, and the way of a request"))
     rest = generation(sections(after.table, after.shapes, bound, bindings, steps), plan, steps)
+    rest = replace(rest, total=decode_time(rest, plan, steps))
     metrics.times(first, rest, plan, mesh, out)
     metrics.fitting(memory((before.graph, after.graph), bindings, plan, steps), out)
     runs = (
@@ -66,12 +67,45 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
         metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)
         if detail:
             operators(phase, lowered, time, run, rounds, bindings, out)
+    return _program(name, before, bindings, mesh, out)
+
+
+def _stored(before: Lowered, steps: Steps) -> dict[sp.Symbol, sp.Expr]:
+    """The model's dimensions, and the stored bytes of each weight as steps."""
+    bindings: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(v) for s, v in before.graph.bindings}
+    for symbol, byte in before.table.definitions:
+        name, meaning = symbol.name, "bytes of the weight as stored, scales included"
+        bindings[symbol] = steps.let(name, byte.xreplace(bindings), "B", meaning)
+    return bindings
+
+
+def _program(name: str, before: Lowered, bindings: dict[sp.Symbol, sp.Expr], mesh: Mesh, out: metrics.Outputs) -> Program:
+    """The collected steps and outputs, with the inputs that they use and the conditions on degrees."""
+    steps = out.steps.steps
     valid = (*(c.expr.xreplace(bindings) for c in before.graph.constraints), _unlinked(mesh))
-    known = {s.symbol for s in steps.steps}
-    free = {s for step in steps.steps for s in step.expr.free_symbols} - known
-    return verify(
-        Program(name, ordered(free | {v for e in valid for v in e.free_symbols}), tuple(steps.steps), tuple(out.found), valid)
-    )
+    known = {s.symbol for s in steps}
+    free = {s for step in steps for s in step.expr.free_symbols} - known
+    inputs = ordered(free | {v for e in valid for v in e.free_symbols})
+    return verify(Program(name, inputs, tuple(steps), tuple(out.found), valid))
+
+
+def compose_closed_loop(name: str, before: Lowered, after: Lowered, mesh: Mesh) -> Program:
+    """The program of a model under continuous batching, with `batch` requests in flight."""
+    steps = Steps()
+    offered = fullest(steps, S.batch)
+    bindings = _stored(before, steps)
+    bound = tuple(r.bind(bindings) for r in reaches_of(before.graph))
+    found = memory((before.graph, after.graph), bindings, schedule(steps, offered, "offered"), steps)
+    alone, plan = schedule(steps, sp.Integer(1), "alone"), schedule(steps, running(offered, found, steps))
+    prompts = sections(before.table, before.shapes, bound, bindings, steps)
+    layers = layers_of(prompts)
+    one, every = (prefill_time(prefill(prompts, p, steps), p, layers, steps) for p in (alone, plan))
+    rest = generation(sections(after.table, after.shapes, bound, bindings, steps), plan, steps)
+    run = loop(offered, plan, Prefill(one, every, plan.prefill_steps), rest, decode_time(rest, plan, steps), steps)
+    out = metrics.Outputs(steps)
+    metrics.closed_loop(run, plan, mesh, out)
+    metrics.fitting(found, out)
+    return _program(f"{name} in a closed loop", before, bindings, mesh, out)
 
 
 def _unlinked(mesh: Mesh) -> sp.Expr:

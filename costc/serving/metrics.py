@@ -14,8 +14,10 @@ import sympy as sp
 
 from costc import symbols as S
 from costc.count.rows import LINKS, MEMORY
+from costc.minmax import Max
 from costc.place.mesh import Mesh
 from costc.program import BoundOf, Output, Steps
+from costc.serving.closed_loop import Loop
 from costc.serving.memory import Memory
 from costc.serving.phases import GROUPS, Phase
 from costc.serving.schedule import Schedule
@@ -24,6 +26,7 @@ from costc.serving.totals import Amounts
 BOUNDS = ("compute", "memory", "communication", "launch")
 KV_AND_WEIGHTS = ("weight_byte", "kv_byte")
 MILLION = sp.Integer(10**6)
+QUANTILES = {"p50": sp.Rational(1, 2), "p90": sp.Rational(9, 10), "p99": sp.Rational(99, 100)}
 
 
 class Outputs:
@@ -69,6 +72,28 @@ def times(before: Phase, after: Phase, plan: Schedule, mesh: Mesh, out: Outputs)
     )
     out.add("energy_per_token", power / output, "W*s", "per output token, all devices at TDP")
     return {"ttft": ttft, "e2el": e2el, "devices": devices}
+
+
+def closed_loop(run: Loop, plan: Schedule, mesh: Mesh, out: Outputs) -> None:
+    """Latency and throughput of continuous batching with `batch` requests in flight: means over the requests of a run."""
+    ttft = out.add("ttft", run.seat + run.first, "s", "mean time to first token, waiting for a seat included")
+    tpot = out.add("tpot", run.decode / plan.decode_steps, "s", "mean time per output token after the first")
+    e2el = out.add("e2el", ttft + run.decode, "s", "mean end-to-end latency of a request")
+    devices = out.add("devices", mesh.devices, "1", "devices of the replica")
+    requests = out.add("request_throughput", S.batch / e2el, "1/s", "requests per second of the replica")
+    output = out.add("output_throughput", requests * S.osl, "1/s", "output tokens per second of the replica")
+    out.add("total_throughput", requests * (S.isl + S.osl), "1/s", "input and output tokens per second of the replica")
+    out.add("throughput_per_user", 1 / tpot, "1/s", "output tokens per second that one user sees")
+    out.add("throughput_per_device", output / devices, "1/s", "output tokens per second and device")
+    out.add("cost_per_million_tokens", MILLION * devices * S.price / output, "USD", "per million output tokens")
+    out.add("energy_per_token", devices * S.tdp / output, "W*s", "per output token, all devices at TDP")
+    out.add("running", plan.sequences, "1", "requests of a rank that run at once; the others wait for a seat")
+    # the start-up queue is uniform over its span: the mean less half of it is what the others see
+    rest = ttft - run.queueing * run.span / 2
+    for name, share in QUANTILES.items():
+        late = Max(0, 1 - (1 - share) / run.queueing)
+        meaning = f"{name[1:]} % of the requests have their first token by then, as far as the start-up queue decides"
+        out.add(f"ttft_{name}", rest + run.span * late, "s", meaning)
 
 
 def fitting(found: Memory, out: Outputs) -> None:

@@ -192,11 +192,13 @@ def _prefill_rows(unit: Unit, plan: Schedule, where: str, steps: Steps) -> Parts
 
 
 def _prefill_pieces(unit: Unit, plan: Schedule, where: str, steps: Steps) -> Parts:
-    """An attention unit, over the pieces of the prompts."""
+    """An attention unit, over the pieces of the prompts that share a step, and over all groups of such prompts."""
     law, pieces = unit.reach, unit.pieces
-    assert law is not None and pieces is not None
-    total = over_segments(unit, law.prefill(S.isl, plan.piece), plan.sequences, where, steps)
+    assert law is not None
+    assert pieces is not None
     prompts = steps.let(f"{plan.where}.prompts", plan.step_tokens / plan.piece, "1", "prompts that share a full step")
+    groups = steps.let(f"{plan.where}.groups", plan.sequences / prompts, "1", "groups of prompts that share their steps")
+    total = groups * over_segments(unit, law.prefill(S.isl, plan.piece), prompts, where, steps)
     last = S.isl - plan.piece
     at = {S.seq: plan.piece, law.pairs: law.pairs_of(plan.piece, last), law.context: law.context_of(plan.piece, last)}
     one = pieces.time.xreplace({SEQUENCES: prompts}).xreplace(at)

@@ -51,3 +51,9 @@ def _section(own: tuple[Unit, ...]) -> SectionCost:
     one = (*kernels, *own)[0]
     collectives = tuple(u for u in own if u.group == COMMUNICATION)
     return SectionCost(one.section, one.group, one.layers, one.stage_layers, kernels, collectives)
+
+
+def layers_of(costs: tuple[SectionCost, ...]) -> tuple[sp.Expr, sp.Expr]:
+    """(layers, layers with experts)."""
+    by_group = {g: sp.Add(*(c.layers for c in costs if c.group == g)) for g in ("attention", "mixer", "experts")}
+    return by_group["attention"] + by_group["mixer"], by_group["experts"]

@@ -10,8 +10,7 @@ import sympy as sp
 from costc import symbols as S
 from costc.count.rows import LINKS, MEMORY, CostTable
 from costc.ir.reach import Reach, Segment
-from costc.latency.affine import affine
-from costc.latency.affine import TOKENS
+from costc.latency.affine import TOKENS, affine
 from costc.latency.units import DP
 from costc.program import Steps
 from costc.serving.schedule import Schedule

@@ -104,14 +104,17 @@ def _outside(expr: sp.Expr) -> sp.Expr:
 
 
 def invert_once(program: Program) -> Program:
-    """Divide once by what is a divisor in many places, then multiply."""
-    within = {s.name: {p for p in s.expr.atoms(sp.Pow) if p.exp is sp.S.NegativeOne and p.base.is_Symbol} for s in program.steps}
+    """Divide once by what is a divisor in many places, then multiply; but for what is rounded: 3 may come out above 3."""
+    rounded = {f for s in program.steps for f in s.expr.atoms(sp.floor, sp.ceiling)}
+    kept = {s.symbol for s in program.steps if s.expr.has(sp.floor, sp.ceiling)} | {x for f in rounded for x in f.free_symbols}
+    inverted = [s for s in program.steps if s.symbol not in kept]
+    within = {s.name: {p for p in s.expr.atoms(sp.Pow) if p.exp is sp.S.NegativeOne and p.base.is_Symbol} for s in inverted}
     powers = Counter(p for found in within.values() for p in found)
     inverse = {p: step_symbol(f"inverse.{p.base}") for p, n in powers.items() if n > 1}
     defined = {p.base: Step(s.name, p, _inverse_unit(program, p.base), f"1 / {p.base}") for p, s in inverse.items()}
     steps = [defined.pop(x) for x in program.inputs if x in defined]
     for step in program.steps:
-        steps.append(replace(step, expr=step.expr.xreplace(inverse)) if within[step.name] & set(inverse) else step)
+        steps.append(replace(step, expr=step.expr.xreplace(inverse)) if within.get(step.name, set()) & set(inverse) else step)
         if step.symbol in defined:
             steps.append(defined.pop(step.symbol))
     return program.evolve(steps=tuple(steps))

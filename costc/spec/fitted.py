@@ -79,15 +79,17 @@ class ClassSpec(Strict):
 Classes = dict[str, dict[Annotated[str, AfterValidator(_dtype)], ClassSpec]]
 
 
-def classes(document: Document, given: Classes, sources: Mapping[str, SourceSpec]) -> dict[tuple[str, str], FittedClass]:
+def classes(
+    document: Document, given: Classes, sources: Mapping[str, SourceSpec], forms: Mapping[str, Form] = FORMS
+) -> dict[tuple[str, str], FittedClass]:
     """The classes of a profile by form and format, checked against the forms."""
     found = {}
     for name, formats in given.items():
         at: KeyPath = ("classes", name)
-        if name not in FORMS:
-            raise document.key_error(at, not_among("operator class", name, FORMS))
+        if name not in forms:
+            raise document.key_error(at, not_among("operator class", name, forms))
         for dtype, spec in formats.items():
-            found[name, dtype] = _class(document, (*at, dtype), spec, FORMS[name], sources)
+            found[name, dtype] = _class(document, (*at, dtype), spec, forms[name], sources)
     return found
 
 

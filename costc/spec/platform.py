@@ -10,7 +10,8 @@ from costc.blocks.refine import base
 from costc.dtypes import DTYPES, UNITS
 from costc.errors import not_among
 from costc.facts import Fact
-from costc.ir.platform import Efficiency, Engine, Format, Hardware, Quantization
+from costc.ir.platform import ANY, Efficiency, Engine, Format, Hardware, Quantization
+from costc.serving.constants import FORM as SERVING
 from costc.spec.fitted import Classes, classes
 from costc.spec.reader import Document, KeyPath, mapping
 from costc.spec.validate import FactSpec, Name, SourceSpec, Strict, Title, fact, validate
@@ -187,7 +188,14 @@ ENGINE_UNITS = {
     "max_num_batched_tokens": "1",
     "logit_byte": "B",
     "expert_skew": "1",
+    "max_num_seqs": "1",
+    "prefill_first": "1",
+    "scheduler_interval": "1",
 }
+
+
+#: settings that an engine may not have
+MAY_BE_ZERO = ("prefill_first", "memory_reserved_share")
 
 
 class ProfileSpec(Strict):
@@ -220,13 +228,14 @@ def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
 
 def engine(document: Document) -> tuple[Engine, tuple[str, ...]]:
     """Build engine settings from their spec; also their aliases."""
-    spec = validate(ProfileSpec, document, mapping(document))
+    spec = validate(EfficiencySpec, document, mapping(document))
     values = _values(document, spec, ENGINE_UNITS)
-    _at_most_one(document, values, ("memory_utilization",))
-    for name in ("kv_block", "max_num_batched_tokens"):
+    _at_most_one(document, values, ("memory_utilization", "prefill_first"))
+    for name in ("kv_block", "max_num_batched_tokens", "max_num_seqs"):
         if not values[name].value.is_integer():
             raise document.error(("values", name, "value"), f"{values[name].value:g} is not a whole number of tokens")
-    return Engine(spec.name, spec.title, values, document.source), tuple(spec.aliases)
+    fitted = classes(document, spec.classes, spec.sources, {SERVING.name: SERVING}).get((SERVING.name, ANY))
+    return Engine(spec.name, spec.title, values, document.source, fitted), tuple(spec.aliases)
 
 
 def _at_most_one(document: Document, values: dict[str, Fact], names: tuple[str, ...]) -> None:
@@ -244,4 +253,4 @@ def _values(document: Document, spec: ProfileSpec, units: dict[str, str]) -> dic
     missing = [name for name in units if name not in spec.values]
     if missing:
         raise document.key_error(("values",), f"missing values: {', '.join(missing)}; needed: {', '.join(units)}")
-    return {k: fact(document, ("values", k), v, spec.sources, units[k]) for k, v in spec.values.items()}
+    return {k: fact(document, ("values", k), v, spec.sources, units[k], k in MAY_BE_ZERO) for k, v in spec.values.items()}

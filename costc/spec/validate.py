@@ -95,18 +95,19 @@ def _one_of(word: str, allowed: tuple[str, ...], what: str) -> str:
     return word
 
 
-def fact(document: Document, path: KeyPath, given: FactSpec, sources: dict[str, SourceSpec], unit: str) -> Fact:
-    """Turn a fact into SI units; its source must be declared, its value positive."""
+def fact(
+    document: Document, path: KeyPath, given: FactSpec, sources: dict[str, SourceSpec], unit: str, zero: bool = False
+) -> Fact:
+    """Turn a fact into SI units; its source must be declared, its value positive (or `zero`, as times may be)."""
     if given.source not in sources:
         raise document.error((*path, "source"), not_among("source", given.source, sources))
     try:
         value = units.parse(given.value, unit)
     except ValueError as error:
         raise document.error((*path, "value"), str(error)) from None
-    if value < 0 or (value == 0 and unit != "s"):
-        raise document.error(
-            (*path, "value"), f"{path[-1]!r} is {given.value}; expected {'more than 0' if unit != 's' else '0 s or more'}"
-        )
+    if value < 0 or (value == 0 and unit != "s" and not zero):
+        wanted = "0 s or more" if unit == "s" else "0 or more" if zero else "more than 0"
+        raise document.error((*path, "value"), f"{path[-1]!r} is {given.value}; expected {wanted}")
     return Fact(value, unit, sources[given.source].build(), given.kind, given.note, str(given.date))
 
 

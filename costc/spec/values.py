@@ -15,11 +15,14 @@ from costc.ir.model import Model
 from costc.ir.platform import ANY, Efficiency, Engine, Format, Hardware, Quantization
 from costc.latency.form import Constant
 from costc.latency.forms import FORMS
+from costc.serving.constants import CONSTANTS as SERVING
 from costc.symbols import COMPUTE_MODULES, MODULES
 
 Values = dict[str, float]
 #: a block that spans the whole extent: larger than any, so that one block covers it
 WHOLE = 1e18
+#: constants that a profile without operator classes gives by another name
+FOLLOWS = {"direct_efficiency": "link_efficiency", "activation_efficiency": "memory_efficiency"}
 #: bytes per second that stand for a scale-out link where there is none; such plans are invalid
 NO_LINK = 1.0
 
@@ -119,8 +122,10 @@ def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
 
 
 def settings(engine: Engine) -> Values:
-    """Engine settings."""
-    return {k: f.value for k, f in engine.values.items()}
+    """Engine settings, and what the engine adds to its operators: nothing where that was not fitted."""
+    found = engine.fitted.constants if engine.fitted else {}
+    added = {f"serving_{c.name}": found[c.name].value if c.name in found else c.neutral for c in SERVING}
+    return {k: f.value for k, f in engine.values.items()} | added
 
 
 def constants(model: Model, scheme: Quantization, device: Hardware, profile: Efficiency) -> Values:
@@ -157,7 +162,7 @@ def _constant(profile: Efficiency, form: str, constant: Constant, dtype: str) ->
         return fitted.constants[constant.name].value
     if profile.classes:
         return constant.prior
-    name = constant.name
+    name = FOLLOWS.get(constant.name, constant.name)
     if name == "hop_latency":
         name = "scale_out_latency" if form.endswith("scale_out") else "scale_up_latency"
     fact = profile.values.get(name)

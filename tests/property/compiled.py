@@ -10,7 +10,10 @@ import numpy as np
 
 import costc.api
 from costc.api import CostModel
+from costc.latency.form import Constant
+from costc.latency.forms import FORMS
 from costc.place.mesh import STRATEGIES
+from costc.symbols import COMPUTE_MODULES
 
 FAMILIES = ("llama-3.1-8b", "gpt-oss-120b", "deepseek-r1", "mixtral-8x7b")
 #: degrees that each model takes, as (tp, pp, dp, ep)
@@ -25,10 +28,9 @@ RATES = (
     "scale_up_bandwidth",
     "scale_up_peer_bandwidth",
     "scale_out_bandwidth",
-    "compute_efficiency",
-    "memory_efficiency",
-    "link_efficiency",
 )
+#: all constants of operator time by the name of their input, but for the ending that says the module
+CONSTANTS = {f"{form.name}_{constant.name}": constant for form in FORMS.values() for constant in form.constants}
 
 
 @cache
@@ -51,14 +53,28 @@ def run(name: str, values: dict[str, Any]) -> dict[str, np.ndarray]:
     return model(name).evaluator({**platform(name), **dict.fromkeys(STRATEGIES, 1), "microbatches": 1, **values})
 
 
+@cache
+def constant_of(name: str) -> Constant | None:
+    """The constant that an input stands for."""
+    modules = (f"_{m}" for m in COMPUTE_MODULES if name.endswith(f"_{m}"))
+    return next((CONSTANTS[n] for n in (name, *(name.removesuffix(m) for m in modules)) if n in CONSTANTS), None)
+
+
+def within(constant: Constant, share: float) -> float:
+    """A value between a constant's bounds, `share` of the way: by ratio where both are positive."""
+    low, high = constant.low, constant.high
+    return float(low * (high / low) ** share) if low > 0 else low + (high - low) * share
+
+
 def random_platform(name: str, rng: random.Random) -> dict[str, float]:
-    """A platform whose rates are far apart at random, so that rooflines cross in all places."""
+    """A platform whose rates are far apart at random, so that rooflines cross in all places, and so are all constants."""
     values = dict(platform(name))
     for key in values:
         if key.startswith("peak_") or key.endswith("_bandwidth"):
             values[key] *= 10 ** rng.uniform(-2, 2)
-        if key.endswith("_efficiency"):
-            values[key] = rng.uniform(0.3, 1)
+        constant = constant_of(key)
+        if constant:
+            values[key] = within(constant, rng.random())
     values["domain"] = float(rng.choice((1, 2, 4, 8, 72)))
     values["expert_skew"] = rng.choice((1.0, 1.5))
     return values

@@ -125,7 +125,8 @@ class Gqa(Block):
         kind: Literal["rms", "layer"] = "rms" if self.qk_norm_style == "rms" else "layer"
         style = Norm(kind, self.qk_norm != "plain", self.qk_norm_style == "layer_bias")
         over = (*own, heads.key) if self.qk_norm in ("all", "per_head") else (heads.key,)
-        return b.norm(f"{name}_norm", x, *over, style=style)
+        # one norm over all heads sums over every rank's
+        return b.norm(f"{name}_norm", x, *over, style=style, across=own if self.qk_norm == "all" else ())
 
     def _positioned(self, b: Builder, name: str, x: str, axes: tuple[Axis, ...]) -> str:
         return b.map(f"{name}_rope", (x,), (BATCH, SEQ, *axes), work=3) if self.rope else x

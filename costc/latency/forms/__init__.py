@@ -5,6 +5,7 @@ from __future__ import annotations
 from costc.latency.form import Form
 from costc.latency.forms import attention, collective, elementwise, gemm, grouped_gemm, link, mla, roofline, scan
 
-FORMS: dict[str, Form] = {
-    form.name: form for module in (roofline, elementwise, scan, gemm, grouped_gemm, attention, mla, collective, link) for form in getattr(module, 'FORMS', None) or (module.FORM,)
-}
+_MODULES = (roofline, elementwise, scan, gemm, grouped_gemm, attention, mla, collective, link)
+FORMS: dict[str, Form] = {form.name: form for module in _MODULES for form in module.FORMS}
+#: structures that a form is known for by another name
+CLASSES = {"prefill_latent": mla.PREFILL.name, "decode_latent": mla.DECODE.name}

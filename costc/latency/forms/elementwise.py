@@ -19,3 +19,4 @@ CONSTANTS: Final = (
 )
 _LAUNCH, _MEMORY = (c.symbol for c in CONSTANTS)
 FORM: Final = Form("elementwise", "Elementwise", (BYTE,), CONSTANTS, _LAUNCH + BYTE.symbol / (_MEMORY * BANDWIDTH))
+FORMS: Final = (FORM,)

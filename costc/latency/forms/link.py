@@ -1,6 +1,6 @@
 """A message on a link, for which nothing was measured: hops that follow one another, and bytes.
 
-    time = hops x hop_latency + byte / (bandwidth e)
+time = hops x hop_latency + byte / (bandwidth e)
 """
 
 from __future__ import annotations

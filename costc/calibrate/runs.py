@@ -1,0 +1,91 @@
+"""From a cleaned silicon row to what was run: model, scheme, device, plan, load, and the engine's settings (`settings.RULES`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from costc.calibrate.settings import DEFAULTS, RULES
+from costc.calibrate.silicon import DUMPS
+from costc.errors import CostcError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    Frame = pd.DataFrame
+
+DEVICES: Final = {
+    "b200_sxm": "b200",
+    "b300_sxm": "b300",
+    "gb200": "gb200",
+    "gb300": "gb300",
+    "h100_sxm": "h100-sxm",
+    "h200_sxm": "h200",
+}
+BLACKWELL: Final = ("b200_sxm", "b300_sxm", "gb200", "gb300")
+#: (family, word of the model's path, precision as the sample writes it) and the spec and scheme for it; R1's NVFP4 form has the
+#: shape of V3.1's. An empty scheme is that in which the model is published
+MODELS: Final = {
+    ("deepseek-v3", "", "fp8"): ("deepseek-r1", ""),
+    ("deepseek-v3", "", "fp4"): ("deepseek-v3.1-nvfp4", ""),
+    ("gpt-oss", "", "fp4"): ("gpt-oss-120b", ""),
+    ("gpt-oss", "", "fp8"): ("gpt-oss-120b", ""),
+    ("kimi-k2", "", "int4"): ("kimi-k2.5", ""),
+    ("kimi-k2", "", "fp4"): ("kimi-k2.5-nvfp4", ""),
+    ("llama-3.1", "8B", ""): ("llama-3.1-8b", "bf16"),
+    ("llama-3.1", "8B", "fp8"): ("llama-3.1-8b", "fp8"),
+    ("llama-3.1", "70B", "fp8"): ("llama-3.1-70b-fp8", ""),
+    ("llama-3.1", "70B", "fp4"): ("llama-3.1-70b", "nvfp4"),
+    ("minimax-m2", "", "fp8"): ("minimax-m2.5", ""),
+    ("minimax-m2", "", "fp4"): ("minimax-m2.5-nvfp4", ""),
+    ("qwen3-dense", "", ""): ("qwen3-32b", "bf16"),
+    ("qwen3-dense", "", "fp8"): ("qwen3-32b", "fp8"),
+    ("qwen3-dense", "", "fp4"): ("qwen3-32b", "nvfp4"),
+    ("qwen3-moe", "", "fp8"): ("qwen3-235b-a22b-fp8", ""),
+    ("qwen3.5", "", "bf16"): ("qwen3.5-397b-a17b", "bf16"),
+    ("qwen3.5", "", "fp8"): ("qwen3.5-397b-a17b", "fp8-block"),
+    ("qwen3.5", "", "fp4"): ("qwen3.5-397b-a17b-nvfp4", ""),
+}
+#: what identifies a compiled model and its rates, and what varies from point to point
+PLATFORM: Final = ("model", "scheme", "hardware", "engine", "kv_cache")
+POINT: Final = ("tp", "dp", "ep", "batch", "isl", "osl")
+SETTINGS: Final = tuple(name for name in DEFAULTS if name not in (*PLATFORM, "mean_length"))
+
+
+def runs(table: Frame) -> Frame:
+    """What each row of a cleaned table ran, one row a row with its index: PLATFORM, POINT and SETTINGS; lengths are means.
+
+    `batch` is the requests in flight of one replica, so that of several replicas each has its share.
+
+    Raises:
+        CostcError: a model and precision without a spec, or a device without one.
+    """
+    import pandas as pd
+
+    frame = table.assign(precision=table["precision"].fillna(""), date=table["date"].fillna(""))
+    frame["public"] = frame["src"].isin(DUMPS) | frame["src"].str.contains("gap-analysis")
+    named = [_model(*row) for row in zip(*(frame[k] for k in ("family", "model_path", "precision")), strict=True)]
+    found = pd.DataFrame(DEFAULTS, index=frame.index)
+    for rule in RULES:
+        rows = rule.rows(frame)
+        for setting, value in rule.set.items():
+            found.loc[rows, setting] = value(frame[rows]) if callable(value) else value
+    found["model"], found["scheme"] = [m for m, _ in named], [s for _, s in named]
+    found.loc[(found["model"] == "gpt-oss-120b") & frame["system"].isin(BLACKWELL), "scheme"] = "mxfp4-mxfp8"
+    found.loc[(found["scheme"] == "fp8") & (frame["gemm_quant_mode"] == "fp8_block"), "scheme"] = "fp8-block"
+    found["hardware"], found["engine"] = frame["system"].map(DEVICES), frame["backend"]
+    found["tp"], found["dp"], found["ep"] = frame["c_tp"], frame["c_adp"], frame["c_mep"].where(frame["is_moe"], 1.0)
+    found["batch"] = frame["c_bs"] * frame["c_adp"]
+    for name, least in (("isl", 1.0), ("osl", 2.0)):
+        found[name] = (found["mean_length"] * frame[name]).round().clip(lower=least)
+    unknown = frame.loc[found["hardware"].isna(), "system"]
+    if len(unknown):
+        raise CostcError(f"no device for {sorted(set(unknown))}; known: {', '.join(DEVICES)}")
+    return found.drop(columns="mean_length")
+
+
+def _model(family: str, path: str, precision: str) -> tuple[str, str]:
+    """The spec and scheme of a row."""
+    for (kin, word, stored), named in MODELS.items():
+        if kin == family and word in path and stored == precision:
+            return named
+    raise CostcError(f"no model spec for {path} in {precision or 'its own precision'} ({family})")
