@@ -12,18 +12,18 @@ from costc.serving.compose import Lowered, compose_closed_loop
 from costc.simplify import simplify
 
 #: the load protocol where a call says nothing: as serving benchmarks do, ten prompts a seat, all of one length
-PROTOCOL: Final[dict[str, Any]] = {"waves": 10, "length_spread": 0.0}
+PROTOCOL: Final[dict[str, Any]] = {"waves": 10, "length_spread": 0.0, "draft_tokens": 0, "acceptance": 0.0}
 
 
 class ClosedLoop:
     """The program of a model in a closed loop, and its evaluator; inputs and outputs by name, in SI units."""
 
-    def __init__(self, name: str, lowered: dict[str, Lowered]) -> None:
-        self._name, self._lowered = name, lowered
+    def __init__(self, name: str, lowered: dict[str, Lowered], drafting: Lowered | None) -> None:
+        self._name, self._lowered, self._drafting = name, lowered, drafting
 
     @cached_property
     def program(self) -> Program:
-        return compose_closed_loop(self._name, self._lowered["prefill"], self._lowered["decode"], mesh())
+        return compose_closed_loop(self._name, self._lowered["prefill"], self._lowered["decode"], self._drafting, mesh())
 
     @cached_property
     def evaluator(self) -> Evaluator:

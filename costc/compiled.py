@@ -101,7 +101,8 @@ class CostModel:
     @cached_property
     def closed_loop(self) -> ClosedLoop:
         """The model under continuous batching."""
-        return ClosedLoop(self.model.name, self.lowered)
+        drafting = draft(self.model, "decode")
+        return ClosedLoop(self.model.name, self.lowered, lower(drafting) if drafting else None)
 
     # ---- facts
 
@@ -195,8 +196,8 @@ class CostModel:
         """Values of all inputs but workload and plan."""
         device = hardware if isinstance(hardware, Hardware) else self.catalog.hardware(hardware)
         scheme = self.scheme(quantization, kv_cache_dtype)
-        profile = efficiency_profile(self.catalog, efficiency)
         settings = engine if isinstance(engine, Engine) else self.catalog.engine(engine)
+        profile = efficiency_profile(self.catalog, efficiency, device, settings)
         return {
             **bind.settings(settings),
             **bind.constants(self.model, scheme, device, profile),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from costc.compiled import PHASES, CostModel, bound_name
 from costc.emit.evaluator import Evaluator
-from costc.ir.platform import Hardware, Quantization
+from costc.ir.platform import Engine, Hardware, Quantization
 from costc.place.mesh import STRATEGIES, mesh
 from costc.serving.compose import compose
 from costc.serving.phases import GROUPS
@@ -55,12 +55,15 @@ def result(
         {k: v for k, v in given.items() if k not in ("efficiency", "engine", "kv_cache_dtype")},
         model.values(device, scheme, given.get("efficiency", "uniform"), given.get("engine", "default")),
     )
+    settings = given.get("engine", "default")
+    settings = settings if isinstance(settings, Engine) else model.catalog.engine(settings)
+    profile = efficiency_profile(model.catalog, given.get("efficiency", "uniform"), device, settings)
     found: dict[str, Any] = {
         "model": model.model.name,
         "parameters": model.parameters,
         "hardware": device.name,
         "quantization": scheme.name,
-        "efficiency": efficiency_profile(model.catalog, given.get("efficiency", "uniform")).name,
+        "efficiency": profile.name,
         "plan": {name: int(plan[name]) for name in (*STRATEGIES, "microbatches")},
         "workload": {name: int(plan[name]) for name in ("batch", "isl", "osl", "max_num_batched_tokens")},
         "devices": int(flat["devices"]),

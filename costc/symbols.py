@@ -87,6 +87,8 @@ scheduler_interval = define(
     "scheduler_interval", "n_{\\mathrm{s}}", "1", "steps between two looks of the scheduler for new requests", positive=False
 )
 prefill_first = _count("prefill_first", "f", "1 where a step with prompts carries no decode, else 0", positive=False)
+draft_tokens = _count("draft_tokens", "k", "tokens drafted for each sequence in a decode step", positive=False)
+acceptance = define("acceptance", "a", "1", "chance that a draft is accepted, if those before it were; less than 1", positive=False)
 max_num_seqs = _count("max_num_seqs", "n_{\\mathrm{r}}", "most requests of a rank that run at once")
 
 # ---- plan: a strategy defines its degree; the number of pipeline stages also decides how layers are split
@@ -170,4 +172,8 @@ launch_latency = define("launch_latency", r"\lambda", "s", "time to start one ke
 scale_up_latency = define("scale_up_latency", r"\alpha_{\mathrm{u}}", "s", "latency of one scale-up hop", positive=False)
 scale_out_latency = define("scale_out_latency", r"\alpha_{\mathrm{o}}", "s", "latency of one scale-out hop", positive=False)
 framework_byte = define("framework_byte", "F", "B", "memory that the framework takes on a device", positive=False)
-memory_utilization = define("memory_utilization", "u", "1", "part of the memory that the engine may use")
+memory_utilization = define("memory_utilization", "u", "1", "part of the memory that the engine divides up")
+memory_weight_share = define("memory_weight_share", "u_{\\mathrm{w}}", "1", "part of the weights that is charged to it")
+memory_reserved_share = define(
+    "memory_reserved_share", "u_{\\mathrm{r}}", "1", "part of activations and framework that is charged to it", positive=False
+)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,7 @@ from costc.calibrate import own
 from costc.calibrate.fit import Fit, fit, joined
 from costc.calibrate.kernels import Removed, Table, attention, collective, elementwise, gemm, mla, moe, scan, sparse
 from costc.calibrate.words import CACHED, CACHES, computed, word
+from costc.dtypes import computed_in
 from costc.errors import CostcError
 from costc.ir.platform import Hardware
 from costc.latency.forms import FORMS
@@ -127,7 +128,7 @@ def measure(device: Hardware, engine: str, family: str, folder: Path) -> list[Me
 
 
 def _key(table: Table, device: Hardware) -> Key:
-    return table.form, word(table.form, table.dtype, device.name)
+    return table.form, word(table.form, table.dtype, device)
 
 
 def _as_one(tables: Sequence[Table]) -> list[Table]:
@@ -142,6 +143,7 @@ def _fitted(device: Hardware, form: str, dtype: str, table: Table) -> Measured:
     if not len(table):
         return Measured(form, dtype, None, table.removed, "; ".join(r.reason for r in table.removed if r.rows))
     try:
+        table = replace(table, dtype=dtype)
         return Measured(form, dtype, fit(FORMS[form], table, own.rates(FORMS[form], computed(dtype), device)), table.removed)
     except CostcError as error:
         return Measured(form, dtype, None, table.removed, str(error))
@@ -149,11 +151,13 @@ def _fitted(device: Hardware, form: str, dtype: str, table: Table) -> Measured:
 
 def _with_caches(device: Hardware, found: Sequence[Measured], tables: Sequence[Table]) -> list[Measured]:
     """With what was measured with a cache of fp8 under both words for it, unless each was measured."""
+    if computed_in("fp8", set(device.peak)) != "fp8":
+        return list(found)
     there = {one.key for one in found}
     added = [
         _fitted(device, table.form, other, table)
         for table in tables
         for dtype, other in (CACHES, CACHES[::-1])
-        if table.form in CACHED and table.dtype == dtype and (table.form, other) not in there and len(table)
+        if table.form in CACHED and word(table.form, table.dtype, device) == dtype and (table.form, other) not in there and len(table)
     ]
     return [*found, *added]

@@ -52,17 +52,18 @@ def fitted_class(fit: Fit, source: Source) -> FittedClass:
         {name: _constant(c) for name, c in fit.constants.items()},
         source,
         fit.n,
-        HeldOut(held_out.n, _rounded(held_out.mean, ERROR), _rounded(held_out.median, ERROR)) if held_out else None,
+        HeldOut(held_out.n, rounded(held_out.mean, ERROR), rounded(held_out.median, ERROR)) if held_out else None,
         fit.hull,
         fit.digest,
     )
 
 
 def _constant(given: FittedConstant) -> FittedConstant:
-    return FittedConstant(_rounded(given.value, VALUE), _rounded(given.std, DEVIATION), given.unit, given.kind)
+    return FittedConstant(rounded(given.value, VALUE), rounded(given.std, DEVIATION), given.unit, given.kind)
 
 
-def _rounded(value: float, digits: int) -> float:
+def rounded(value: float, digits: int) -> float:
+    """A value of so many digits."""
     return float(f"{value:.{digits}g}")
 
 
@@ -75,8 +76,12 @@ def text(given: Efficiency) -> str:
         classes.setdefault(form, {})[dtype] = _class(fitted, _key(fitted.source, keys))
     head = {"name": given.name, "title": given.title, "device": given.device, "engine": given.engine}
     sources = {key: {k: v for k, v in _source(source).items() if v} for source, key in keys.items()}
+    removed: dict[str, dict[str, dict[str, int]]] = {}
+    for (form, dtype), rows in sorted(given.removed.items()):
+        removed.setdefault(form, {})[dtype] = dict(rows)
+    tail = {"classes": classes, "rules": dict(given.rules), "removed": removed}
     spec = {k: v for k, v in head.items() if v} | {"sources": sources, "values": values}
-    return write(spec | ({"classes": classes} if classes else {}), DEEP)
+    return write(spec | {k: v for k, v in tail.items() if v}, DEEP)
 
 
 def _key(source: Source, keys: dict[Source, str]) -> str:

@@ -133,6 +133,7 @@ class Efficiency:
     """Achieved fractions and latencies, and, in a profile that was fitted, constants of operator classes.
 
     `classes`: by name of the form and format. `device`, `engine`: what it was fitted for; empty where it holds for all.
+    `rules`: why rows of its tables were left out, and `removed`: how many each rule took out, by form and format.
     """
 
     name: str
@@ -142,6 +143,8 @@ class Efficiency:
     classes: Mapping[tuple[str, str], FittedClass] = field(default_factory=dict)
     device: str = ""
     engine: str = ""
+    rules: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[tuple[str, str], Mapping[str, int]] = field(default_factory=dict)
 
     def fitted(self, form: str, dtype: str) -> FittedClass | None:
         """The constants of a class in a format ('computed:stored'), or of the format computed in, or of any, or None."""

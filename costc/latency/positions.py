@@ -5,6 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from costc.ir.reach import Segment
+from costc.ir.types import ONE
 from costc.latency.affine import SEQUENCES, affine
 from costc.latency.units import Unit
 from costc.minmax import Max
@@ -30,13 +31,18 @@ def sum_of_max(count: sp.Expr, a: sp.Expr, a_step: sp.Expr, b: sp.Expr, b_step: 
     return count * (b + b_step * (count - 1) / 2) + Max(before, whole - before)
 
 
-def over_segments(unit: Unit, segments: tuple[Segment, ...], batch: sp.Expr, where: str, steps: Steps) -> sp.Expr:
-    """Time of an attention unit over all pieces of all segments, for `batch` sequences of the step."""
+def over_segments(
+    unit: Unit, segments: tuple[Segment, ...], batch: sp.Expr, where: str, steps: Steps, queries: sp.Expr = ONE
+) -> sp.Expr:
+    """Time of an attention unit over all pieces of all segments, for `batch` sequences of the step.
+
+    `queries`: tokens that attend where the segments say one (a step that verifies drafts): all attend the same context.
+    """
     total = sp.Integer(0)
     for index, segment in enumerate(segments):
         name = f"{where}.{index}" if len(segments) > 1 else where
         count = steps.let(f"{name}.pieces", segment.count, "1", "pieces of the segment")
-        fixed, (a, a_step), (b, b_step), overlap = _progressions(unit, segment, batch)
+        fixed, (a, a_step), (b, b_step), overlap = _progressions(unit, segment, batch, queries)
         first = _let(a, f"{name}.compute", steps), _let(b, f"{name}.move", steps)
         larger = sum_of_max(count, first[0], a_step, first[1], b_step, name, steps)
         both = count * (first[0] + first[1] + (a_step + b_step) * (count - 1) / 2)
@@ -48,16 +54,18 @@ def _let(expr: sp.Expr, name: str, steps: Steps) -> sp.Expr:
     return steps.let(name, expr, "s", "of the first piece")
 
 
-def _progressions(unit: Unit, segment: Segment, batch: sp.Expr) -> tuple[sp.Expr, Progression, Progression, sp.Expr]:
+def _progressions(
+    unit: Unit, segment: Segment, batch: sp.Expr, queries: sp.Expr
+) -> tuple[sp.Expr, Progression, Progression, sp.Expr]:
     """The fixed time, first value and step of computing and of moving over the pieces of a segment, and the overlap."""
     law, pieces = unit.reach, unit.pieces
     assert law is not None
     assert pieces is not None
-    at = {SEQUENCES: batch, seq: segment.seq}
+    at = {SEQUENCES: batch, seq: segment.seq * queries}
     fixed, overlap = (expr.xreplace(at) for expr in (pieces.fixed, pieces.overlap))
     found = []
     for expr in (pieces.compute.xreplace(at), pieces.move.xreplace(at)):
-        first = expr.xreplace({law.pairs: segment.pairs, law.context: segment.context})
+        first = expr.xreplace({law.pairs: segment.pairs * queries, law.context: segment.context})
         _, (per_pair, per_context) = affine(expr, (law.pairs, law.context))
-        found.append((first, per_pair * segment.pairs_step + per_context * segment.context_step))
+        found.append((first, per_pair * segment.pairs_step * queries + per_context * segment.context_step))
     return fixed, found[0], found[1], overlap

@@ -31,7 +31,8 @@ def figures(study: Study, found: Chosen) -> dict[str, str]:
     }
 
 
-def _axes(width: float = 7.0, height: float = 4.0, rows: int = 1) -> tuple[Any, Any]:
+def axes_of(width: float = 7.0, height: float = 4.0, rows: int = 1) -> tuple[Any, Any]:
+    """A figure, and its axes (one, or a column of several)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -43,13 +44,14 @@ def _axes(width: float = 7.0, height: float = 4.0, rows: int = 1) -> tuple[Any, 
     return figure, found if rows > 1 else found[0]
 
 
-def _svg(figure: Any, salt: str) -> str:
+def svg(figure: Any, salt: str) -> str:
+    """The text of a figure, the same on every run; `salt` keeps ids of figures on one page apart."""
     import matplotlib as mpl
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": "costc"})
+        FigureCanvasSVG(figure).printsvg(buffer, metadata={"Date": None, "Creator": "costc"})
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
@@ -59,7 +61,7 @@ def _frontier(study: Study, found: Chosen) -> str:
     assert choice is not None
     assert choice.chosen is not None
     grid, good = choice.grid, choice.masks.good & keeping(study, choice.grid)
-    figure, axes = _axes()
+    figure, axes = axes_of()
     reach = {
         h: float(np.max(grid.outputs["throughput_per_device"][good & (grid.hardware == h)], initial=0))
         for h in range(len(study.hardware))
@@ -88,10 +90,10 @@ def _frontier(study: Study, found: Chosen) -> str:
         xscale="log",
         yscale="log",
     )
-    _plain_ticks(axes.xaxis)
-    _plain_ticks(axes.yaxis)
+    plain_ticks(axes.xaxis)
+    plain_ticks(axes.yaxis)
     axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return _svg(figure, f"{found.scenario.name}.frontier")
+    return svg(figure, f"{found.scenario.name}.frontier")
 
 
 def _upper(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -114,7 +116,7 @@ def _batch(found: Chosen) -> str:
     assert choice.chosen is not None
     points = around(choice.grid, choice.chosen)
     batches = [p.batch for p in points]
-    figure, (upper, lower) = _axes(height=5.2, rows=2)
+    figure, (upper, lower) = axes_of(height=5.2, rows=2)
     upper.plot(
         batches, _column(points, "throughput_per_device"), marker="o", color=COLOURS[0], label="output tokens/s per device"
     )
@@ -128,17 +130,17 @@ def _batch(found: Chosen) -> str:
     fits = max((p.batch for p in points if p["fits"] == 1), default=batches[0])
     for axes in (upper, lower):
         axes.set(xscale="log", yscale="log")
-        _plain_ticks(axes.yaxis)
+        plain_ticks(axes.yaxis)
         axes.set_xticks(batches, [str(b) for b in batches], fontsize=7)
         axes.minorticks_off()
         axes.axvline(choice.chosen.batch, color="black", linewidth=0.9, linestyle=":", label="chosen")
         if fits < batches[-1]:
             axes.axvspan(fits, batches[-1], color="grey", alpha=0.15, label="does not fit")
         axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return _svg(figure, f"{found.scenario.name}.batch")
+    return svg(figure, f"{found.scenario.name}.batch")
 
 
-def _plain_ticks(axis: Any) -> None:
+def plain_ticks(axis: Any) -> None:
     """Figures instead of powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -157,7 +159,7 @@ def _time(found: Chosen) -> str:
     for choice in found.choices.values():
         if choice.chosen:
             bars += [(f"{choice.model}, {phase}", choice.chosen, phase) for phase in ("prefill", "decode")]
-    figure, axes = _axes(height=0.6 + 0.38 * len(bars))
+    figure, axes = axes_of(height=0.6 + 0.38 * len(bars))
     labels = [label for label, _, _ in bars][::-1]
     left = np.zeros(len(bars))
     for place, group in enumerate(GROUPS):
@@ -170,4 +172,4 @@ def _time(found: Chosen) -> str:
     axes.tick_params(axis="y", labelsize=7)
     axes.grid(visible=False, axis="y")
     axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    return _svg(figure, f"{found.scenario.name}.time")
+    return svg(figure, f"{found.scenario.name}.time")

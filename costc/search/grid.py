@@ -66,10 +66,9 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
 
 def _by_pair(study: Study, model: Model, h: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray | float]:
     """Values that depend on device and scheme, spread over the candidates; a number where all are equal."""
-    profile = study.efficiency
     table = [
         [{**storage(model, s), **rates(model, s, d), **constants(model, s, d, profile)} for s in study.quantization]
-        for d in study.hardware
+        for d, profile in zip(study.hardware, study.profiles, strict=True)
     ]
     found: dict[str, np.ndarray | float] = {}
     for name in table[0][0]:

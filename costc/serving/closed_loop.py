@@ -23,10 +23,12 @@ from dataclasses import dataclass
 import sympy as sp
 
 from costc import symbols as S
+from costc.ir.types import ONE
 from costc.latency.units import DP
 from costc.minmax import Floor, Max, Min
 from costc.program import Steps
 from costc.serving.constants import SYMBOLS as E
+from costc.serving.drafting import committed, drafted
 from costc.serving.memory import Memory
 from costc.serving.phases import Phase
 from costc.serving.schedule import Schedule
@@ -74,12 +76,17 @@ def prefill_time(time: Phase, plan: Schedule, layers: tuple[sp.Expr, sp.Expr], s
     return steps.let(f"{plan.named('prefill')}.engine", expr, "s", "prefill in the engine")
 
 
-def decode_time(time: Phase, plan: Schedule, steps: Steps) -> sp.Expr:
-    """All decode steps in an engine; the slower of stage and chain stays so."""
+def decode_time(time: Phase, plan: Schedule, drafts: sp.Expr | None, steps: Steps) -> sp.Expr:
+    """All decode steps in an engine; the slower of stage and chain stays so.
+
+    Where steps verify drafts (`plan.queries`), fewer are needed, and the drafts (`drafts`: of one pass a step) take their time.
+    """
     links, launch = time.groups.get("communication", sp.Integer(0)), time.groups["launch"]
     kernels = time.chain - links - launch
     slowed = kernels * E["decode_slowdown"] + launch * E["launch_slowdown"] + links * E["link_slowdown"]
     expr = time.total * slowed / time.chain + plan.decode_steps * E["step_overhead"]
+    if plan.queries != ONE:
+        expr = (expr + drafted(drafts)) / committed(steps)
     return steps.let(f"{plan.named('generation')}.engine", expr, "s", "decode in the engine")
 
 

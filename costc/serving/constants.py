@@ -36,7 +36,7 @@ CONSTANTS: Final = (
     _factor("start_queue", "first wave's mean wait, in prefills of half the prompts before", 1.0, 0.2),
     _factor("steady_queue", "wait for other prompts' prefills, over that of Poisson arrivals", 1.0, 0.5),
     _factor("scheduling", "steps until a request is scheduled, in half the interval at which the engine looks", 1.0, 0.5),
-    Constant("kept_output", "1", "part of its output that a request keeps room for when it is admitted", 0.6, 0.3, 0.05, 1.0, 1.0),
+    Constant("kept_output", "1", "part of its output that a request has room for when admitted", 0.6, 0.3, 0.05, 1.0, 1.0),
 )  # fmt: skip
 
 #: so that an engine's constants are read and written as those of operators are

@@ -1,8 +1,14 @@
 """Memory of a device of the last pipeline stage, as an engine allocates it, and the largest batch that fits.
 
-Weights, KV cache in whole blocks for every sequence at its full length, the activation peak of a step
-of `max_num_batched_tokens` tokens (engines profile with such a step), and what the framework takes. The
-engine may use a fraction `memory_utilization` of the device.
+Weights W, KV cache in whole blocks for every sequence at its full length, and what is reserved, R: the activation peak of a
+step of `max_num_batched_tokens` tokens (engines profile with such a step) and what the framework takes. Of a memory M the
+cache may have
+
+    KV <= u M - a W - b R    with the fraction u = memory_utilization, and never more than M - W - R
+
+    a = b = 1: vLLM, whose gpu_memory_utilization bounds all that the engine takes
+    a = 1, b = 0: SGLang, whose mem_fraction_static bounds weights and cache
+    a = b = u: TensorRT-LLM, whose free_gpu_memory_fraction is of what the rest leaves free
 """
 
 from __future__ import annotations
@@ -43,11 +49,16 @@ def memory(graphs: tuple[Graph, Graph], bindings: Bindings, plan: Schedule, step
     kv = let("memory.kv", plan.sequences * sequence, "B", "cache of the rank's sequences")
     fixed, growing = _activation(before, after, bindings, steps)
     activation = let("memory.activation", Max(fixed, plan.sequences * growing), "B", "largest activations of a step")
-    limit = let("memory.limit", S.memory_byte * S.memory_utilization, "B", "what the engine may use")
-    total = let("memory.total", weights + kv + activation + S.framework_byte, "B", "all parts")
-    left = let("memory.left", limit - weights - S.framework_byte, "B", "left for cache and activations")
+    reserved = let("memory.reserved", activation + S.framework_byte, "B", "activations and framework")
+    total = let("memory.total", weights + kv + reserved, "B", "all parts")
+    divided, weight_share, share = S.memory_utilization * S.memory_byte, S.memory_weight_share, S.memory_reserved_share
+    limit = Min(divided + (1 - weight_share) * weights + (1 - share) * reserved, S.memory_byte)
+    limit = let("memory.limit", limit, "B", "what all parts together may take")
+    left = let("memory.left", divided - weight_share * weights - share * S.framework_byte, "B", "left for cache and activations")
+    free = let("memory.free", S.memory_byte - weights - S.framework_byte, "B", "free on the device beside weights and framework")
     # whichever peak is larger must fit beside the cache
-    most = Min((left - fixed) / sequence, left / (sequence + growing))
+    most = Min(*((room - part * fixed) / sequence for room, part in ((left, share), (free, 1))))
+    most = Min(most, *(room / (sequence + part * growing) for room, part in ((left, share), (free, 1))))
     most = let("memory.max_batch", DP * Max(0, Floor(most)), "1", "most sequences that fit")
     return Memory(weights, kv, activation, total, limit, most)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields
 import sympy as sp
 
 from costc import symbols as S
-from costc.latency.affine import SEQUENCES, TOKENS
+from costc.latency.affine import SEQUENCES, TOKENS, affine
 from costc.latency.positions import over_segments
 from costc.latency.units import Unit
 from costc.minmax import Max, Min
@@ -69,7 +69,7 @@ def generation(costs: tuple[SectionCost, ...], plan: Schedule, steps: Steps) -> 
     """All decode steps; step j attends isl + j positions."""
     name = plan.named("generation")
     times = tuple(_generation_section(cost, plan, f"{name}.{cost.name}", steps) for cost in costs if cost.kernels)
-    passed = {k: plan.decode_steps * t for k, t in _sends(costs, plan.decode_sequences).items()}
+    passed = {k: plan.decode_steps * t for k, t in _sends(costs, plan.decode_tokens).items()}
     groups, chain, stage = _sums(name, times, plan.decode_steps, sp.Add(*passed.values()), steps)
     total = steps.let(f"{name}.time", Max(chain, plan.decode_rounds * stage), "s", "all decode steps")
     return Phase(_by_unit(times) | passed, groups, chain, total)
@@ -154,11 +154,11 @@ def _generation_section(cost: SectionCost, plan: Schedule, name: str, steps: Ste
         where = f"{name}.{unit.name}"
         if unit.reach:
             segments = unit.reach.decode(S.isl + 1, plan.decode_steps)
-            time = over_segments(unit, segments, plan.decode_sequences, where, steps)
+            time = over_segments(unit, segments, plan.decode_sequences, where, steps, plan.queries)
             each.append(steps.let(f"{where}.time", time, "s", "all decode steps of one layer"))
             attended += each[-1]
             continue
-        one = steps.let(f"{where}.step", _at(unit, plan.decode_sequences, where, steps), "s", "one decode step of one layer")
+        one = steps.let(f"{where}.step", _at(unit, plan.decode_tokens, where, steps), "s", "one decode step of one layer")
         each.append(plan.decode_steps * one)
         once, link = (once, link + one) if unit in cost.collectives else (once + one, link)
     work = attended + plan.decode_steps * once
@@ -176,7 +176,8 @@ def _named(
 def _prefill_steps(unit: Unit, plan: Schedule, where: str, steps: Steps) -> Parts:
     """A unit whose time depends on a step's tokens alone; where it is affine in them, the steps' sizes do not matter."""
     if not any(part.has(TOKENS) for part in unit.work.atoms(sp.Pow, sp.Function, Max, Min)):
-        return Parts(fixed=unit.work.coeff(TOKENS, 0), per_token=unit.work.coeff(TOKENS, 1))
+        fixed, (per_token,) = affine(unit.work, (TOKENS,))
+        return Parts(fixed=fixed, per_token=per_token)
     full = _at(unit, plan.step_tokens, f"{where}.full_step", steps)
     rest = _at(unit, plan.rest_tokens, f"{where}.rest_step", steps)
     return Parts(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from costc import symbols as S
+from costc.ir.types import ONE
 from costc.latency.units import DP
 from costc.minmax import Ceiling, Floor, Min
 from costc.program import Steps
@@ -38,14 +39,23 @@ class Schedule:
     prefill_steps: sp.Expr
     piece: sp.Expr
     decode_steps: sp.Expr
+    queries: sp.Expr = ONE
+
+    @property
+    def decode_tokens(self) -> sp.Expr:
+        """Tokens of a micro-batch in a decode step: one of each sequence, or those that it verifies."""
+        return self.decode_sequences * self.queries
 
     def named(self, phase: str) -> str:
         """The name of a phase under this schedule."""
         return phase if self.where == "schedule" else f"{self.where}.{phase}"
 
 
-def schedule(steps: Steps, sequences: sp.Expr, where: str = "schedule") -> Schedule:
-    """Derive the schedule of that many sequences of a rank from lengths, micro-batches and the token budget."""
+def schedule(steps: Steps, sequences: sp.Expr, where: str = "schedule", queries: sp.Expr = ONE) -> Schedule:
+    """Derive the schedule of that many sequences of a rank from lengths, micro-batches and the token budget.
+
+    `queries`: tokens that each sequence puts into a decode step.
+    """
 
     def let(name: str, expr: sp.Expr, unit: str, meaning: str) -> sp.Expr:
         return steps.let(f"{where}.{name}", expr, unit, meaning)
@@ -69,4 +79,5 @@ def schedule(steps: Steps, sequences: sp.Expr, where: str = "schedule") -> Sched
         total,
         let("piece", Min(step, S.isl), "1", "tokens of a prompt that one step attends at most"),
         let("decode_steps", S.osl - 1, "1", "decode steps: prefill yields the first token"),
+        queries,
     )

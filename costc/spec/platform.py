@@ -184,6 +184,8 @@ EFFICIENCY_UNITS = {
 ENGINE_UNITS = {
     "framework_byte": "B",
     "memory_utilization": "1",
+    "memory_weight_share": "1",
+    "memory_reserved_share": "1",
     "kv_block": "1",
     "max_num_batched_tokens": "1",
     "logit_byte": "B",
@@ -209,11 +211,16 @@ class ProfileSpec(Strict):
 
 
 class EfficiencySpec(ProfileSpec):
-    """A profile, with constants of operator classes where it was fitted: to what device and engine."""
+    """A profile, with constants of operator classes where it was fitted: to what device and engine.
+
+    `rules`: why rows of tables were left out; `removed`: how many each took out, by form and format.
+    """
 
     device: str = ""
     engine: str = ""
     classes: Classes = {}
+    rules: dict[str, str] = {}
+    removed: dict[str, dict[str, dict[str, Annotated[int, Field(gt=0)]]]] = {}
 
 
 def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
@@ -222,7 +229,14 @@ def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
     values = _values(document, spec, EFFICIENCY_UNITS)
     _at_most_one(document, values, ("compute_efficiency", "memory_efficiency", "link_efficiency"))
     fitted = classes(document, spec.classes, spec.sources)
-    built = Efficiency(spec.name, spec.title, values, document.source, fitted, spec.device, spec.engine)
+    removed = {(form, dtype): rows for form, formats in spec.removed.items() for dtype, rows in formats.items()}
+    for (form, dtype), rows in removed.items():
+        for rule in rows:
+            if rule not in spec.rules:
+                raise document.key_error(("removed", form, dtype, rule), not_among("rule", rule, spec.rules))
+    built = Efficiency(
+        spec.name, spec.title, values, document.source, fitted, spec.device, spec.engine, spec.rules, removed
+    )
     return built, tuple(spec.aliases)
 
 
@@ -230,7 +244,7 @@ def engine(document: Document) -> tuple[Engine, tuple[str, ...]]:
     """Build engine settings from their spec; also their aliases."""
     spec = validate(EfficiencySpec, document, mapping(document))
     values = _values(document, spec, ENGINE_UNITS)
-    _at_most_one(document, values, ("memory_utilization", "prefill_first"))
+    _at_most_one(document, values, ("memory_utilization", "memory_weight_share", "memory_reserved_share", "prefill_first"))
     for name in ("kv_block", "max_num_batched_tokens", "max_num_seqs"):
         if not values[name].value.is_integer():
             raise document.error(("values", name, "value"), f"{values[name].value:g} is not a whole number of tokens")

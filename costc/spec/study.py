@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,9 +16,12 @@ from costc.place.mesh import STRATEGIES
 from costc.spec.catalog import Catalog
 from costc.spec.model import ModelEntry
 from costc.spec.platform import hardware_from
+from costc.spec.profiles import FITTED, fitted_profile
 from costc.spec.reader import Document, KeyPath, mapping, read
 from costc.spec.validate import BlockName, FactSpec, Name, SourceSpec, Strict, Title, fact, validate
 
+#: title of profiles that differ by device
+FITTED_TITLE = "fitted to kernel tables of each device"
 #: no deployment comes near
 Degree = Annotated[int, Field(gt=0, le=10**6)]
 Degrees = Annotated[list[Degree], Field(min_length=1)]
@@ -108,7 +111,10 @@ class Scenario:
 
 @dataclass(frozen=True)
 class Study:
-    """A study with everything it names resolved; `taken` says which of two specs of one name was taken."""
+    """A study with everything it names resolved; `taken` says which of two specs of one name was taken.
+
+    `profiles`: the efficiency of each device, which is `efficiency` but where that is `fitted`.
+    """
 
     name: str
     title: str
@@ -119,6 +125,7 @@ class Study:
     keeps_quality: tuple[str, ...]
     quality_source: Fact
     efficiency: Efficiency
+    profiles: tuple[Efficiency, ...]
     engine: Engine
     scenarios: tuple[Scenario, ...]
     plans: Plans
@@ -150,6 +157,13 @@ def study(path: Path) -> Study:
     _distinct(document, "models", [m.model.name for m in models])
     schemes = tuple(named("quantization", q, ("quantization", i)) for i, q in enumerate(spec.quantization))
     _distinct(document, "quantization", [s.name for s in schemes])
+    engine = named("engine", spec.engine, ("engine",))
+    profiles = tuple(
+        fitted_profile(catalog, d.name, engine.name)
+        if spec.efficiency == FITTED
+        else named("efficiency", spec.efficiency, ("efficiency",))
+        for d in devices
+    )
     return Study(
         spec.name,
         spec.title,
@@ -158,8 +172,9 @@ def study(path: Path) -> Study:
         devices,
         schemes,
         *_keeping(document, spec),
-        named("efficiency", spec.efficiency, ("efficiency",)),
-        named("engine", spec.engine, ("engine",)),
+        replace(profiles[0], name=FITTED, title=FITTED_TITLE) if spec.efficiency == FITTED else profiles[0],
+        profiles,
+        engine,
         tuple(_scenario(document, name, s, spec.sources, models) for name, s in spec.scenarios.items()),
         _plans(document, spec.plans),
         tuple(spec.batches),

@@ -143,7 +143,8 @@ def constants(model: Model, scheme: Quantization, device: Hardware, profile: Eff
 
 def _format(c: Computing, model: Model, scheme: Quantization) -> str:
     """What constants are fitted by: the format computed in, and where that differs in how it is stored, that too: the cache's
-    format for attention, the weights' where they are restored before the product, 'block' for scales of two-dimensional blocks.
+    format for attention, the weights' where they are restored before the product, 'block' for scales of two-dimensional blocks,
+    'static' for one scale of the whole tensor, beside which those of activations are known before.
     """
     used = c.used or ANY
     if c.module.endswith("_core"):
@@ -151,8 +152,10 @@ def _format(c: Computing, model: Model, scheme: Quantization) -> str:
     stored = format_of(model, scheme, c.module)
     if c.used and dtypes.dtype(stored.dtype).byte < dtypes.dtype(used).byte:
         return f"{used}:{stored.dtype}"
-    square = all(side and side > 1 for side in stored.block)
-    return f"{used}:block" if square else used
+    if all(side and side > 1 for side in stored.block):
+        return f"{used}:block"
+    scaled = stored.scale_byte or stored.tensor_byte
+    return f"{used}:static" if scaled and stored.block == (None, None) else used
 
 
 def _constant(profile: Efficiency, form: str, constant: Constant, dtype: str) -> float:

@@ -17,9 +17,11 @@ import sympy as sp
 
 from costc.count.rows import CostTable
 from costc.count.shapes import Shape
+from costc.ir.reach import Recurrent
 from costc.ir.types import Link
 from costc.latency.form import Form
 from costc.latency.forms import CLASSES, FORMS
+from costc.serving.compose import reaches_of
 from tests.property.compiled import model
 
 Env = dict[str, float]
@@ -77,9 +79,10 @@ class Piece:
     communicates: bool
     #: what its amounts grow with: 'tokens', 'rows' (sequences alone) or 'positions'
     grows: str
-    #: the law of positions, as its symbols end: full, a window's or a state's name; its size in tokens (None: all of them)
+    #: the law of positions, as its symbols end; its size in tokens (None: all of them); whether it is that of a recurrence
     law: str
     window: int | None
+    recurs: bool
 
     def time(self, env: Env) -> float:
         return sum(part(env) for part in self.parts)
@@ -104,15 +107,16 @@ def pieces(name: str, phase: str) -> tuple[Piece, ...]:
     compiled = model(name)
     table = compiled.lowered[phase].table
     known = {**compiled.bindings, **{s: e.xreplace(compiled.bindings) for s, e in table.definitions}}
+    recurrences = {r.name for r in reaches_of(compiled.lowered[phase].graph) if isinstance(r, Recurrent)}
     found = []
     for shape in compiled.lowered[phase].shapes:
         own = table.where(section=shape.section, kernel=shape.kernels)
         if own.rows:
-            found.append(_piece(own, shape, known))
+            found.append(_piece(own, shape, known, recurrences))
     return tuple(found)
 
 
-def _piece(own: CostTable, shape: Shape, known: dict[sp.Symbol, sp.Expr]) -> Piece:
+def _piece(own: CostTable, shape: Shape, known: dict[sp.Symbol, sp.Expr], recurrences: set[str]) -> Piece:
     one = own.rows[0]
     names = {s.name for r in own for s in r.amount.xreplace(known).free_symbols}
     law = next((n.partition("_")[2] for n in names if n.startswith(("pairs_", "context_"))), "")
@@ -120,7 +124,7 @@ def _piece(own: CostTable, shape: Shape, known: dict[sp.Symbol, sp.Expr]) -> Pie
     parts = tuple(_on_a_link(k, known) for k in shape.links if k.byte != 0) if shape.links else (_kernel(own, shape, known, law),)
     grows = "positions" if law else "rows" if shape.section == "head" else "tokens"
     layers, stage = (amount(x.xreplace(known)) for x in (one.layers, one.stage_layers))
-    return Piece(shape.section, shape.name, parts, layers, stage, bool(shape.links), grows, law, size)
+    return Piece(shape.section, shape.name, parts, layers, stage, bool(shape.links), grows, law, size, law in recurrences)
 
 
 def _kernel(own: CostTable, shape: Shape, known: dict[sp.Symbol, sp.Expr], law: str) -> Timed:
@@ -145,7 +149,9 @@ def _kernel(own: CostTable, shape: Shape, known: dict[sp.Symbol, sp.Expr], law: 
         return total(own.where(resource=MEMORY if demand == "byte" else demand))
 
     demands = {d.name: amount(asked(d.name)) for d in form.demands}
-    return Timed(demands, _inputs(form, shape.module), form_time(form.name), lambda e: e["memory_bandwidth"], f"peak_{shape.module}")
+    return Timed(
+        demands, _inputs(form, shape.module), form_time(form.name), lambda e: e["memory_bandwidth"], f"peak_{shape.module}"
+    )
 
 
 def _on_a_link(link: Link, known: dict[sp.Symbol, sp.Expr]) -> Timed:
@@ -169,8 +175,8 @@ def _inputs(form: Form, module: str) -> dict[str, str]:
 def attended(p: Piece, new: int, past: int) -> Env:
     """Pairs, and distinct positions touched, of `new` tokens after `past` ones, counted one by one."""
     window = past + new if p.window is None else p.window
-    if p.law.startswith("state"):
-        # a recurrence: chunks begin with the step, and one state is touched
+    if p.recurs:
+        # chunks begin with the step, and one state is touched
         found = {"pairs": float(sum(i % window + 1 for i in range(new))), "context": 1.0}
     else:
         pairs = sum(min(past + i + 1, window) for i in range(new))

@@ -26,10 +26,7 @@ NAMES = {
 KNOWN = {
     ("gaudi3", "scale_up"): 525e9,  # 21 of 24 ports stay in the box; the table counts all 24
     ("gb200", "peak.fp4"): 9_000e12,  # 10,000 and 9,000 are both printed
-    ("b200", "memory"): 192e9,  # 180 and 192 GB
     ("gaudi3", "peak.bf16"): 1835e12,  # 1,678 and 1,835
-    ("tpu-v4", "memory"): 32 * 2**30,  # GiB in Google's documentation
-    ("tpu-v5p", "memory"): 95 * 2**30,
 }
 COLUMNS = {
     "memory": ("mem_GB", 1e9), "memory_bandwidth": ("mem_bw_GBps", 1e9), "peak.bf16": ("bf16_dense_TFLOPS", 1e12),
@@ -59,6 +56,8 @@ def test_hardware_agrees_within_three_percent(name: str) -> None:
             continue
         if figure in ours:
             allowed = [theirs, *([KNOWN[name, figure]] if (name, figure) in KNOWN else [])]
+            # printed sizes are GiB where they are named GB: ours are what drivers report
+            allowed += [theirs / unit * 2**30] if figure == "memory" else []
             assert any(abs(ours[figure] / a - 1) <= 0.03 for a in allowed), (figure, ours[figure], allowed)
             compared.add(figure)
     assert compared >= NEEDED
@@ -83,4 +82,6 @@ def test_parameter_counts_are_those_listed() -> None:
             if alias in listed:
                 assert model(name).parameters + BESIDE.get(alias, 0) == listed[alias], alias
                 compared.append(name)
-    assert set(compared) >= set(Catalog().names("models")) - {"guide-7b", "minimax-m2.5"}
+    # a model that is published in several formats is listed once
+    own = {name for name in Catalog().names("models") if not name.endswith(("-nvfp4", "-fp8"))}
+    assert set(compared) >= own - {"guide-7b", "minimax-m2.5"}
