@@ -12,7 +12,7 @@ from costc.compiled import CostModel
 from costc.errors import CostcError
 from costc.insight import diff
 from costc.insight.diff import Diff
-from costc.ir.platform import Hardware, Quantization
+from costc.ir.platform import Efficiency, Hardware, Quantization
 from costc.spec.catalog import Catalog, catalog_kind
 from costc.spec.model import ModelEntry
 from costc.symbols import VARS
@@ -20,7 +20,7 @@ from costc.symbols import VARS
 if TYPE_CHECKING:
     from costc.report.compile import Outcome
 
-__all__ = ["CostModel", "compare", "compile_study", "listing", "load", "symbol_table"]
+__all__ = ["CostModel", "classes_of", "compare", "compile_study", "listing", "load", "plan_of", "symbol_table"]
 
 
 def load(model: str | Path, beside: str | Path | None = None) -> CostModel:
@@ -36,7 +36,7 @@ def load(model: str | Path, beside: str | Path | None = None) -> CostModel:
 
 
 def listing(kind: str, beside: str | Path | None = None) -> list[dict[str, Any]]:
-    """Rows of what there is of a kind: 'models', 'hardware' or 'quantization'; SI units."""
+    """Rows of what there is of a kind: 'models', 'hardware', 'quantization' or 'efficiency'; SI units."""
     catalog = Catalog(Path(beside) if beside else None)
     return [_row[kind](thing) for thing in catalog.all(kind)]
 
@@ -83,7 +83,56 @@ def _scheme_row(scheme: Quantization) -> dict[str, Any]:
     }
 
 
-_row: dict[str, Any] = {"models": _model_row, "hardware": _hardware_row, "quantization": _scheme_row}
+def _profile_row(profile: Efficiency) -> dict[str, Any]:
+    """Counts of its classes, and the mean over them of the held-out errors."""
+    errors = [c.held_out.mean for c in profile.classes.values() if c.held_out]
+    fitted = sum(1 for c in profile.classes.values() if c.n)
+    return {
+        "name": profile.name,
+        "title": profile.title,
+        "device": profile.device or None,
+        "engine": profile.engine or None,
+        "classes": len(profile.classes),
+        "fitted": fitted,
+        "mean_error": round(sum(errors) / len(errors), 4) if errors else None,
+    }
+
+
+_row: dict[str, Any] = {
+    "models": _model_row,
+    "hardware": _hardware_row,
+    "quantization": _scheme_row,
+    "efficiency": _profile_row,
+}
+
+
+def classes_of(name: str, constants: bool = False, beside: str | Path | None = None) -> list[dict[str, Any]]:
+    """Rows of an efficiency profile: one for each class, or with `constants` for each constant of one.
+
+    A profile without classes has a row for each of its values.
+    """
+    profile = Catalog(Path(beside) if beside else None).efficiency(name)
+    if not profile.classes:
+        facts = profile.values.items()
+        return [{"value": k, "is": f.value, "unit": f.unit, "kind": f.kind, "source": f.source.title} for k, f in facts]
+    found = sorted(profile.classes.items())
+    if constants:
+        return [
+            {"class": form, "format": dtype, "constant": k, "value": c.value, "std": c.std, "unit": c.unit, "kind": c.kind}
+            for (form, dtype), one in found
+            for k, c in one.constants.items()
+        ]
+    return [
+        {
+            "class": form,
+            "format": dtype,
+            "rows": one.n,
+            "mean_error": one.held_out.mean if one.held_out else None,
+            "median_error": one.held_out.median if one.held_out else None,
+            "rests_on": one.source.title,
+        }
+        for (form, dtype), one in found
+    ]
 
 
 def compare(a: str, b: str, model: str | None = None, hardware: str | None = None, beside: str | Path | None = None) -> Diff:
@@ -99,7 +148,7 @@ def compare(a: str, b: str, model: str | None = None, hardware: str | None = Non
         if model is None:
             raise CostcError("two plans are compared for a model; name it (--model)")
         device = catalog.hardware(hardware) if hardware else None
-        return diff.plans(load(model, beside), _plan(a), _plan(b), device)
+        return diff.plans(load(model, beside), plan_of(a), plan_of(b), device)
     both = [catalog.kinds_of(name) for name in (a, b)]
     kind = next((k for k in both[0] if k in both[1]), None)
     if kind == "hardware":
@@ -109,7 +158,7 @@ def compare(a: str, b: str, model: str | None = None, hardware: str | None = Non
     return diff.models(load(a, beside), load(b, beside))
 
 
-def _plan(text: str) -> dict[str, int]:
+def plan_of(text: str) -> dict[str, int]:
     """Degrees from 'tp=8,ep=8'."""
     found: dict[str, int] = {}
     for word in text.split(","):

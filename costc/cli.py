@@ -12,8 +12,10 @@ from typing import Annotated, Any
 
 import typer
 
+from costc.commands import calibrate
+from costc.commands.options import Beside, Csv, Degree, Json, ModelName, degrees, numbers, one_format, words
+from costc.commands.validate import validate
 from costc.errors import CostcError
-from costc.place import OPTIONS
 
 app = typer.Typer(
     name="costc",
@@ -24,12 +26,6 @@ app = typer.Typer(
     help="A compiler for the cost of LLM inference: specs in; formulas, evaluators and reports out.",
 )
 
-Json = Annotated[bool, typer.Option("--json", help="print JSON")]
-Csv = Annotated[bool, typer.Option("--csv", help="print CSV")]
-Beside = Annotated[Path | None, typer.Option("--specs", help="folder with your own models/, hardware/, ...")]
-Degree = Annotated[list[str] | None, typer.Option("--degree", help="degree of another parallelism, NAME=N; repeatable")]
-ModelName = Annotated[str, typer.Argument(help="model name, alias or spec file")]
-
 
 class Kind(StrEnum):
     """What `list` lists."""
@@ -37,6 +33,7 @@ class Kind(StrEnum):
     models = "models"
     hardware = "hardware"
     quantization = "quantization"
+    efficiency = "efficiency"
 
 
 class PhaseName(StrEnum):
@@ -92,7 +89,7 @@ def eval_(
     degree: Degree = None,
     microbatches: Annotated[int | None, typer.Option(help="pipeline micro-batches; default: pp")] = None,
     max_num_batched_tokens: Annotated[int | None, typer.Option(help="tokens of a prefill step; default: the engine's")] = None,
-    efficiency: Annotated[str, typer.Option(help="ideal, a number up to 1, or a profile")] = "uniform",
+    efficiency: Annotated[str, typer.Option(help="ideal, a number up to 1, fitted, or a profile")] = "uniform",
     kv_cache_dtype: Annotated[str | None, typer.Option(help="format of the KV cache; default: the scheme's")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="print the table of operators too")] = False,
     as_json: Json = False,
@@ -103,7 +100,7 @@ def eval_(
     from costc import results, tables
     from costc.api import load
 
-    _one_format(as_json, as_csv)
+    one_format(as_json, as_csv)
     compiled = load(model, specs)
     given: dict[str, Any] = {
         "batch": batch,
@@ -119,7 +116,7 @@ def eval_(
     given |= {
         k: v for k, v in {"microbatches": microbatches, "max_num_batched_tokens": max_num_batched_tokens}.items() if v is not None
     }
-    given |= {name: _numbers(name, text)[0] for name, text in _degrees(degree).items()}
+    given |= {name: numbers(name, text)[0] for name, text in degrees(degree).items()}
     found = results.result(compiled, hardware, quantization, **given)
     frames = {}
     if debug:
@@ -140,7 +137,7 @@ def sweep(
     pp: Annotated[str, typer.Option(help="pipeline stages")] = "1",
     ep: Annotated[str, typer.Option(help="expert-parallel degrees")] = "1",
     dp: Annotated[str, typer.Option(help="attention data-parallel degrees")] = "1",
-    efficiency: Annotated[str, typer.Option(help="ideal, numbers up to 1, or profiles")] = "uniform",
+    efficiency: Annotated[str, typer.Option(help="ideal, numbers up to 1, fitted, or profiles")] = "uniform",
     degree: Degree = None,
     sort: Annotated[str | None, typer.Option(help="column to sort by")] = None,
     all_: Annotated[bool, typer.Option("--all", help="show points that do not fit, too (JSON and CSV hold them always)")] = False,
@@ -152,13 +149,13 @@ def sweep(
     from costc import tables
     from costc.api import load
 
-    _one_format(as_json, as_csv)
+    one_format(as_json, as_csv)
     compiled = load(model, specs)
-    columns: dict[str, Any] = {"hardware": _words(hardware), "efficiency": _words(efficiency)}
-    columns["quantization"] = [compiled.model.quantization] if quantization is None else _words(quantization)
+    columns: dict[str, Any] = {"hardware": words(hardware), "efficiency": words(efficiency)}
+    columns["quantization"] = [compiled.model.quantization] if quantization is None else words(quantization)
     for name, text in {"batch": batch, "isl": isl, "osl": osl, "tp": tp, "pp": pp, "ep": ep, "dp": dp}.items():
-        columns[name] = _numbers(name, text)
-    columns |= {name: _numbers(name, text) for name, text in _degrees(degree).items()}
+        columns[name] = numbers(name, text)
+    columns |= {name: numbers(name, text) for name, text in degrees(degree).items()}
     frame, invalid = compiled.sweep(**columns)
     tables.print_sweep(frame, invalid, sort, all_, as_json, as_csv)
 
@@ -177,7 +174,7 @@ def formulas(
     from costc import tables
     from costc.api import load
 
-    _one_format(as_json, as_csv)
+    one_format(as_json, as_csv)
     tables.print_formula(load(model, specs), name, general, latex, as_json, as_csv)
 
 
@@ -225,11 +222,11 @@ def diff(
 
 @app.command("list")
 def list_(kind: Annotated[Kind, typer.Argument()], as_json: Json = False, as_csv: Csv = False, specs: Beside = None) -> None:
-    """List models, hardware or quantization schemes."""
+    """List models, hardware, quantization schemes or efficiency profiles."""
     from costc import tables
     from costc.api import listing
 
-    _one_format(as_json, as_csv)
+    one_format(as_json, as_csv)
     tables.print_rows(listing(kind.value, specs), as_json, as_csv)
 
 
@@ -237,6 +234,10 @@ def list_(kind: Annotated[Kind, typer.Argument()], as_json: Json = False, as_csv
 def schema() -> None:
     """Print the JSON schema of `eval --json`."""
     print((Path(__file__).parent / "eval.schema.json").read_text(encoding="utf-8"), end="")
+
+
+for command in (calibrate.calibrate, calibrate.profile, validate):
+    app.command()(command)
 
 
 @contextmanager
@@ -249,33 +250,6 @@ def _progress() -> Iterator[Callable[[str], None]]:
 
     with Console(stderr=True).status("reading specs") as status:
         yield status.update
-
-
-def _one_format(as_json: bool, as_csv: bool) -> None:
-    if as_json and as_csv:
-        raise CostcError("--json and --csv exclude each other")
-
-
-def _degrees(given: list[str] | None) -> dict[str, str]:
-    """NAME=N pairs."""
-    pairs = [text.partition("=") for text in given or []]
-    for name, equals, value in pairs:
-        if name in OPTIONS:
-            raise CostcError(f"--degree is for other parallelisms; use --{name} {value}")
-        if not (name and equals and value):
-            raise CostcError(f"--degree takes NAME=N, not {name + equals + value!r}")
-    return {name: value for name, _, value in pairs}
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
-
-
-def _numbers(name: str, text: str) -> list[int]:
-    words = _words(text)
-    if not words or not all(word.lstrip("-").isdigit() for word in words):
-        raise CostcError(f"--{name} takes whole numbers separated by commas, not {text!r}")
-    return [int(word) for word in words]
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from costc.compiled import PHASES, CostModel, bound_name
 from costc.emit.evaluator import Evaluator
+from costc.insight import hull
 from costc.ir.platform import Engine, Hardware, Quantization
 from costc.place.mesh import STRATEGIES, mesh
 from costc.serving.compose import compose
@@ -51,10 +52,8 @@ def result(
     device = hardware if isinstance(hardware, Hardware) else model.catalog.hardware(hardware)
     scheme = model.scheme(quantization, given.get("kv_cache_dtype"))
     flat = model.point(device, quantization, **given)
-    plan = model._plan(
-        {k: v for k, v in given.items() if k not in ("efficiency", "engine", "kv_cache_dtype")},
-        model.values(device, scheme, given.get("efficiency", "uniform"), given.get("engine", "default")),
-    )
+    inputs = model.values(device, scheme, given.get("efficiency", "uniform"), given.get("engine", "default"))
+    plan = model._plan({k: v for k, v in given.items() if k not in ("efficiency", "engine", "kv_cache_dtype")}, inputs)
     settings = given.get("engine", "default")
     settings = settings if isinstance(settings, Engine) else model.catalog.engine(settings)
     profile = efficiency_profile(model.catalog, given.get("efficiency", "uniform"), device, settings)
@@ -73,6 +72,7 @@ def result(
     found["memory"] |= {"fits": bool(flat["fits"]), "max_batch": int(flat["max_batch"])}
     found |= {phase: _phase(flat, phase) for phase in PHASES}
     found["notes"] = _unfit(found["memory"]) + notes(model, device, scheme, plan)
+    found["notes"] += hull.notes(model, device, scheme, profile, {**inputs, **plan})
     return found
 
 

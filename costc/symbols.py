@@ -86,9 +86,22 @@ length_spread = define("length_spread", r"\delta", "1", "range of the output len
 scheduler_interval = define(
     "scheduler_interval", "n_{\\mathrm{s}}", "1", "steps between two looks of the scheduler for new requests", positive=False
 )
+batch_wait = define("batch_wait", "n_{\\mathrm{w}}", "1", "steps that the scheduler waits for more prompts", positive=False)
+prefix_hit_rate = define("prefix_hit_rate", "h", "1", "part of the prompts that is in the cache already", positive=False)
+dependent_launch = _count(
+    "dependent_launch", "f_{\\mathrm{d}}", "1 where a kernel starts before the one before it ends, else 0", positive=False
+)
+synchronous = _count(
+    "synchronous", "f_{\\mathrm{s}}", "1 where a step is prepared after the one before it, else 0", positive=False
+)
+unfused_experts = _count(
+    "unfused_experts", "f_{\\mathrm{u}}", "1 where prefill launches the experts' kernels apart, else 0", positive=False
+)
 prefill_first = _count("prefill_first", "f", "1 where a step with prompts carries no decode, else 0", positive=False)
 draft_tokens = _count("draft_tokens", "k", "tokens drafted for each sequence in a decode step", positive=False)
-acceptance = define("acceptance", "a", "1", "chance that a draft is accepted, if those before it were; less than 1", positive=False)
+acceptance = define(
+    "acceptance", "a", "1", "chance that a draft is accepted, if those before it were; less than 1", positive=False
+)
 max_num_seqs = _count("max_num_seqs", "n_{\\mathrm{r}}", "most requests of a rank that run at once")
 
 # ---- plan: a strategy defines its degree; the number of pipeline stages also decides how layers are split

@@ -22,12 +22,14 @@ Places = npt.NDArray[np.intp]
 Of = Callable[[Places], Residuals]
 
 
-def cautious(of: Of, count: int, constants: Sequence[Constant], noise: float = NOISE) -> tuple[Solution, str, HeldOut | None]:
+def cautious(
+    of: Of, count: int, constants: Sequence[Constant], noise: float = NOISE, alike: float = 1.0
+) -> tuple[Solution, str, HeldOut | None]:
     """Constants from `count` rows, a note where the priors stand, and, of few rows, their errors when left out one by one."""
     every = np.arange(count)
     if count >= FEW:
         screen = of(every[:: -(-count // SCREEN)]) if count > SCREEN else None
-        return solve(of(every), constants, noise, screen), "", None
+        return solve(of(every), constants, noise, screen, alike), "", None
     prior = {c.name: c.prior for c in constants}
     fitted, assumed = [], []
     for place in range(count):

@@ -1,7 +1,7 @@
 """From the wheel's kernel tables to constants of a device and engine: every table there is, fitted on its half of the shapes.
 
-    found = measure(hardware, "vllm", "gemm", folder)         one family of tables
-    found = measured([(hardware, "vllm"), ...], folder, 2)    all families, on two processors
+found = measure(hardware, "vllm", "gemm", folder)         one family of tables
+found = measured([(hardware, "vllm"), ...], folder, 2)    all families, on two processors
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from costc.dtypes import computed_in
 from costc.errors import CostcError
 from costc.ir.platform import Hardware
 from costc.latency.forms import FORMS
+from costc.spec.profiles import ENGINES
 
-ENGINES: Final = ("vllm", "sglang", "trtllm")
 #: NCCL's tables serve all engines
 NCCL: Final = "nccl"
 Key = tuple[str, str]
@@ -128,7 +128,7 @@ def measure(device: Hardware, engine: str, family: str, folder: Path) -> list[Me
 
 
 def _key(table: Table, device: Hardware) -> Key:
-    return table.form, word(table.form, table.dtype, device)
+    return table.form, word(table.form, table.dtype, table.engine, device)
 
 
 def _as_one(tables: Sequence[Table]) -> list[Table]:
@@ -158,6 +158,9 @@ def _with_caches(device: Hardware, found: Sequence[Measured], tables: Sequence[T
         _fitted(device, table.form, other, table)
         for table in tables
         for dtype, other in (CACHES, CACHES[::-1])
-        if table.form in CACHED and word(table.form, table.dtype, device) == dtype and (table.form, other) not in there and len(table)
+        if table.form in CACHED
+        and word(table.form, table.dtype, table.engine, device) == dtype
+        and (table.form, other) not in there
+        and len(table)
     ]
     return [*found, *added]

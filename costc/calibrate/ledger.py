@@ -1,8 +1,8 @@
 """The ledger: every judged row of the silicon sample with what was predicted for it by constants that had not seen it.
 
-    found = measured(sample())                 the rows, what they ran, what was measured
-    loops = Loops.of(found, profiles, ...)     their programs
-    found = predicted(found, loops)            with predictions of each fold
+    rows = measured(sample())             what they ran, what was measured
+    loops = Loops.of(rows, ...)           their programs
+    ledger = predicted(rows, loops)       with predictions of each fold; all three: build(catalog)
 
 Constants of kernels come from kernel tables alone (`specs/efficiency`); only an engine's own constants are fitted here, one set
 for each engine, to the rows of the other families (fold `family`), of the other devices (`device`), or to all (`none`).
@@ -12,19 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from costc.calibrate.kernels import Floats, Mask
-from costc.calibrate.loops import Loops
-from costc.calibrate.robust import Values
+from costc.calibrate.loops import Loops, Profiles
 from costc.calibrate.runs import PLATFORM, POINT, SETTINGS, runs
-from costc.calibrate.serving import ServingFit, fit_serving
+from costc.calibrate.serving import ALIKE, ServingFit, fit_serving
+from costc.calibrate.silicon import sample
 from costc.calibrate.suspects import suspects
 from costc.errors import CostcError, not_among
+from costc.ir.platform import Efficiency
 from costc.latency.form import Constant
 from costc.serving.constants import CONSTANTS
+from costc.spec.catalog import Catalog
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,11 +46,11 @@ TIMES: Final = ("ttft", "tpot")
 ROW: Final = ("id", "table", "source", "version", "family", *PLATFORM, *POINT, *SETTINGS, "flags")
 
 
-def measured(sample: Frame, table: str = "main") -> Frame:
+def measured(cleaned: Frame, table: str = "main", inferred: bool = False) -> Frame:
     """Rows of a table of the cleaned sample as the ledger has them: ROW, and `ttft`, `tpot` as measured, in milliseconds."""
-    rows = sample[sample["table"] == table]
+    rows = cleaned[cleaned["table"] == table]
     told = {"id": "id", "table": "table", "src": "source", "backend_version": "version", "family": "family"}
-    found = rows[list(told)].rename(columns=told).join(runs(rows))
+    found = rows[list(told)].rename(columns=told).join(runs(rows, inferred))
     found["version"] = found["version"].fillna("")
     found["flags"] = suspects(rows)
     found = found.assign(ttft=rows["silicon_ttft_ms"], tpot=rows["silicon_tpot_ms"])
@@ -88,7 +92,7 @@ def constants(ledger: Frame, loops: Loops, engine: str, left_out: Mask) -> Servi
     ttft, tpot = (1e-3 * ledger.loc[own, name].to_numpy() for name in TIMES)
     if np.all(left_out[own]):
         return None
-    return fit_serving(fitted(), loops.pick(own), ttft, tpot, left_out[own])
+    return fit_serving(fitted(), loops.pick(own), ttft, tpot, left_out[own], ALIKE)
 
 
 def fitted() -> tuple[Constant, ...]:
@@ -96,15 +100,26 @@ def fitted() -> tuple[Constant, ...]:
     return tuple(replace(c, spread=0.0) if c.name in KNOWN else c for c in CONSTANTS)
 
 
-def errors(ledger: Frame, fold: str) -> Frame:
-    """Relative errors, predicted over measured less one, by the name of the time."""
-    return ledger[list(TIMES)].transform(lambda time: ledger[f"{time.name}_{fold}"] / time - 1)
+def profiles(catalog: Catalog) -> Profiles:
+    """The catalogue's fitted profile of a device and engine, each read once."""
+
+    @cache
+    def found(device: str, engine: str) -> Efficiency:
+        return catalog.efficiency(f"{device}-{engine}")
+
+    return found
 
 
-def shipped(values: dict[str, Values], ledger: Frame, loops: Loops) -> tuple[Floats, Floats]:
-    """Seconds of both times with given constants of each engine."""
-    found = np.full((len(TIMES), len(ledger)), np.nan)
-    for engine, given in values.items():
-        own = (ledger["engine"] == engine).to_numpy()
-        found[:, own] = loops.pick(own)(given)
-    return found[0], found[1]
+def build(
+    catalog: Catalog, folds: Sequence[str] = tuple(FOLDS), path: Path | None = None, inferred: bool = False
+) -> tuple[Frame, Loops]:
+    """The whole ledger, from the sample of the installed wheel (or `path`), and its programs.
+
+    `inferred`: with the settings of runs that were found by looking at their times.
+
+    Raises:
+        CostcError: the wheel is not installed, or a spec is missing.
+    """
+    rows = measured(sample(path), inferred=inferred)
+    loops = Loops.of(rows, profiles(catalog), catalog, FITTED)
+    return predicted(rows, loops, folds), loops

@@ -24,7 +24,7 @@ from costc.emit.evaluator import Evaluator
 from costc.emit.targets.numpy import Printer, load
 from costc.ir.platform import Efficiency
 from costc.program import Output, Program, Step
-from costc.serving.constants import SYMBOLS
+from costc.serving.constants import CONSTANTS, SYMBOLS
 from costc.simplify import simplify
 from costc.spec.catalog import Catalog
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 #: what a run is judged by, and what says how it was served
 TIMES: Final = ("ttft", "tpot")
-#: engines whose steps with prompts carry no decode
-PREFILL_FIRST: Final = ("sglang",)
+#: engines whose memory fraction is of what weights, activations and framework leave, so that it is of these too
+FREE_SHARE: Final = ("trtllm",)
 #: efficiency profile of a device and engine
 Profiles = Callable[[str, str], Efficiency]
 
@@ -160,5 +160,10 @@ def _values(model: CostModel, platform: Mapping[str, str], runs: Frame, profiles
     engine, device = platform["engine"], platform["hardware"]
     profile = profiles(device, engine)
     values: dict[str, Any] = dict(model.values(device, platform["scheme"] or None, profile, engine, platform["kv_cache"] or None))
-    values |= PROTOCOL | {"pp": 1.0, "microbatches": 1.0, "prefill_first": float(engine in PREFILL_FIRST)}
-    return values | {name: runs[name].to_numpy(dtype=np.float64) for name in (*POINT, *SETTINGS)}
+    values |= PROTOCOL | {"pp": 1.0, "microbatches": 1.0}
+    values |= {name: runs[name].to_numpy(dtype=np.float64) for name in (*POINT, *SETTINGS)}
+    fitted = model.catalog.engine(engine).fitted
+    values |= {SYMBOLS[c.name].name: c.prior for c in CONSTANTS if fitted is None or c.name not in fitted.constants}
+    if engine in FREE_SHARE:
+        values |= dict.fromkeys(("memory_weight_share", "memory_reserved_share"), values["memory_utilization"])
+    return values

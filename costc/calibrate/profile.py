@@ -7,7 +7,7 @@ from typing import Any
 
 from costc.calibrate.fit import Fit
 from costc.facts import Fact, Source
-from costc.ir.platform import Efficiency, FittedClass, FittedConstant, HeldOut
+from costc.ir.platform import Efficiency, Engine, FittedClass, FittedConstant, HeldOut
 from costc.spec.writer import write
 
 #: digits of a constant, of its standard deviation and of an error: processors that differ in the last bit agree on these
@@ -49,7 +49,7 @@ def fitted_class(fit: Fit, source: Source) -> FittedClass:
     return FittedClass(
         fit.form,
         fit.dtype,
-        {name: _constant(c) for name, c in fit.constants.items()},
+        {name: rounded_constant(c) for name, c in fit.constants.items()},
         source,
         fit.n,
         HeldOut(held_out.n, rounded(held_out.mean, ERROR), rounded(held_out.median, ERROR)) if held_out else None,
@@ -58,7 +58,8 @@ def fitted_class(fit: Fit, source: Source) -> FittedClass:
     )
 
 
-def _constant(given: FittedConstant) -> FittedConstant:
+def rounded_constant(given: FittedConstant) -> FittedConstant:
+    """A constant as a profile holds it."""
     return FittedConstant(rounded(given.value, VALUE), rounded(given.std, DEVIATION), given.unit, given.kind)
 
 
@@ -69,19 +70,33 @@ def rounded(value: float, digits: int) -> float:
 
 def text(given: Efficiency) -> str:
     """The profile as YAML, which reads back as the same profile."""
-    keys: dict[Source, str] = {}
-    values = {name: _fact(fact, _key(fact.source, keys)) for name, fact in sorted(given.values.items())}
-    classes: dict[str, dict[str, Any]] = {}
-    for (form, dtype), fitted in sorted(given.classes.items()):
-        classes.setdefault(form, {})[dtype] = _class(fitted, _key(fitted.source, keys))
-    head = {"name": given.name, "title": given.title, "device": given.device, "engine": given.engine}
-    sources = {key: {k: v for k, v in _source(source).items() if v} for source, key in keys.items()}
     removed: dict[str, dict[str, dict[str, int]]] = {}
     for (form, dtype), rows in sorted(given.removed.items()):
         removed.setdefault(form, {})[dtype] = dict(rows)
-    tail = {"classes": classes, "rules": dict(given.rules), "removed": removed}
-    spec = {k: v for k, v in head.items() if v} | {"sources": sources, "values": values}
-    return write(spec | {k: v for k, v in tail.items() if v}, DEEP)
+    head = {"name": given.name, "title": given.title, "device": given.device, "engine": given.engine}
+    return _text(head, given.values, given.classes, {"rules": dict(given.rules), "removed": removed})
+
+
+def engine_text(given: Engine) -> str:
+    """Engine settings as YAML, which reads back as the same settings."""
+    fitted = {(given.fitted.form, given.fitted.dtype): given.fitted} if given.fitted else {}
+    return _text({"name": given.name, "title": given.title}, given.values, fitted, {})
+
+
+def _text(
+    head: Mapping[str, str],
+    values: Mapping[str, Fact],
+    fitted: Mapping[tuple[str, str], FittedClass],
+    tail: Mapping[str, Any],
+) -> str:
+    keys: dict[Source, str] = {}
+    facts = {name: _fact(fact, _key(fact.source, keys)) for name, fact in sorted(values.items())}
+    classes: dict[str, dict[str, Any]] = {}
+    for (form, dtype), one in sorted(fitted.items()):
+        classes.setdefault(form, {})[dtype] = _class(one, _key(one.source, keys))
+    sources = {key: {k: v for k, v in _source(source).items() if v} for source, key in keys.items()}
+    spec = {k: v for k, v in head.items() if v} | {"sources": sources, "values": facts}
+    return write(spec | {k: v for k, v in {"classes": classes, **tail}.items() if v}, DEEP)
 
 
 def _key(source: Source, keys: dict[Source, str]) -> str:

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from costc.calibrate import standins
-from costc.calibrate.device import ENGINES, Key, Measured, measured
+from costc.calibrate.device import Key, Measured, measured
 from costc.calibrate.profile import profile
 from costc.calibrate.standins import SIBLINGS, Found
 from costc.facts import Fact
-from costc.ir.platform import Efficiency, Hardware
+from costc.ir.platform import ANY, Efficiency, Hardware
 from costc.latency.forms import FORMS
+from costc.spec.profiles import ASSUMED, ENGINES
 
 #: devices with tables of the kernels of all engines
 DEVICES: Final = ("a100-80gb", "b200", "b300", "gb200", "gb300", "h100-sxm", "h200", "l40s")
-#: the profile of devices without tables
-ASSUMED: Final = "assumed"
 TITLES: Final = {"vllm": "vLLM", "sglang": "SGLang", "trtllm": "TensorRT-LLM"}
 
 
@@ -28,7 +27,11 @@ def named(device: str, engine: str) -> str:
 
 
 def fitted(
-    where: Iterable[tuple[str, str]], hardware: Mapping[str, Hardware], folder: Path, values: Mapping[str, Fact], processes: int = 1
+    where: Iterable[tuple[str, str]],
+    hardware: Mapping[str, Hardware],
+    folder: Path,
+    values: Mapping[str, Fact],
+    processes: int = 1,
 ) -> Iterator[Efficiency]:
     """The profiles of devices and engines by name.
 
@@ -73,5 +76,5 @@ def _removed(parts: Sequence[Measured]) -> tuple[dict[str, str], dict[Key, dict[
 
 def assumed(values: Mapping[str, Fact]) -> Efficiency:
     """Defaults of all classes: for devices without tables."""
-    classes = {(name, standins.ANY): standins.default(form) for name, form in sorted(FORMS.items())}
+    classes = {(name, ANY): standins.default(form) for name, form in sorted(FORMS.items())}
     return Efficiency(ASSUMED, "Defaults of all operator classes, for devices without measurements", values, "", classes)

@@ -94,26 +94,33 @@ def _offset(c: Constant, value: float) -> float:
     return max(-14.0, min(14.0, ratio)) / c.spread
 
 
-def solve(residuals: Residuals, constants: Sequence[Constant], noise: float = NOISE, screen: Residuals | None = None) -> Solution:
+def solve(
+    residuals: Residuals,
+    constants: Sequence[Constant],
+    noise: float = NOISE,
+    screen: Residuals | None = None,
+    alike: float = 1.0,
+) -> Solution:
     """The constants that minimise the sum above.
 
     Args:
         residuals: log(predicted / measured) of all rows for values of the constants by name.
         noise: expected deviation of a row.
         screen: residuals of fewer rows, enough to choose between starts.
+        alike: rows that count as one, as they are missed in the same way.
     """
     scaled = _Scaled.of(constants)
     if not scaled.constants:
         return Solution(dict(scaled.fixed), dict.fromkeys(scaled.fixed, 0.0), dict.fromkeys(scaled.fixed, 1.0), (), noise)
-    starts = [_minimum(screen or residuals, scaled, start, noise) for start in _starts(scaled)]
+    starts = [_minimum(screen or residuals, scaled, start, noise, alike) for start in _starts(scaled)]
     # sums differ in the last bits between processors: a later start must be clearly better
     best = starts[0]
     for other in starts[1:]:
         if other[0] < best[0] * (1 - 1e-6) - 1e-9:
             best = other
     if screen is not None:
-        best = _minimum(residuals, scaled, best[1], noise)
-    return _described(residuals, scaled, best[1], noise)
+        best = _minimum(residuals, scaled, best[1], noise, alike)
+    return _described(residuals, scaled, best[1], noise, alike)
 
 
 def _starts(scaled: _Scaled) -> list[Floats]:
@@ -140,7 +147,7 @@ def _jacobian(residuals: Residuals, scaled: _Scaled, x: Floats, at: Floats) -> F
     return np.stack(columns, axis=1)
 
 
-def _minimum(residuals: Residuals, scaled: _Scaled, start: Floats, noise: float) -> tuple[float, Floats]:
+def _minimum(residuals: Residuals, scaled: _Scaled, start: Floats, noise: float, alike: float) -> tuple[float, Floats]:
     """(cost, place) of the minimum that a start leads to."""
     from scipy.optimize import least_squares
 
@@ -156,7 +163,7 @@ def _minimum(residuals: Residuals, scaled: _Scaled, start: Floats, noise: float)
     def loss(z: Floats) -> Floats:
         """Robust for rows; the priors, which come last, stay squares."""
         root = np.sqrt(1 + z)
-        rho = np.stack([2 * (root - 1), 1 / root, -0.5 / root**3])
+        rho = np.stack([2 * (root - 1), 1 / root, -0.5 / root**3]) / alike
         rho[:, -count:] = np.stack([z[-count:], np.ones(count), np.zeros(count)])
         return rho
 
@@ -167,14 +174,14 @@ def _minimum(residuals: Residuals, scaled: _Scaled, start: Floats, noise: float)
     return float(found.cost), np.asarray(found.x, dtype=np.float64)
 
 
-def _described(residuals: Residuals, scaled: _Scaled, x: Floats, noise: float) -> Solution:
+def _described(residuals: Residuals, scaled: _Scaled, x: Floats, noise: float, alike: float) -> Solution:
     """Values and deviations at a minimum, from the curvature there: rows by their weight, and the priors."""
     at = _clean(residuals(scaled.values(x)))
     jacobian = _jacobian(residuals, scaled, x, at)
     spread = float(1.4826 * np.median(np.abs(at))) if len(at) else noise
     scale = max(spread, LEAST_NOISE) if len(at) >= MANY else noise
     weight = 1 / np.sqrt(1 + (at / noise) ** 2)
-    curvature = (jacobian * weight[:, None]).T @ jacobian / scale**2 + np.eye(len(x))
+    curvature = (jacobian * weight[:, None]).T @ jacobian / (alike * scale**2) + np.eye(len(x))
     deviation = np.sqrt(np.diag(np.linalg.inv(curvature)))
     low, high = scaled.bounds()
     values = scaled.values(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from costc.calibrate.settings import DEFAULTS, RULES
+from costc.calibrate.settings import DEFAULTS, INFERRED, RULES
 from costc.calibrate.silicon import DUMPS
 from costc.errors import CostcError
 
@@ -48,13 +48,14 @@ MODELS: Final = {
 #: what identifies a compiled model and its rates, and what varies from point to point
 PLATFORM: Final = ("model", "scheme", "hardware", "engine", "kv_cache")
 POINT: Final = ("tp", "dp", "ep", "batch", "isl", "osl")
-SETTINGS: Final = tuple(name for name in DEFAULTS if name not in (*PLATFORM, "mean_length"))
+SETTINGS: Final = tuple(name for name in DEFAULTS if name not in (*PLATFORM, "mean_length", "requests"))
 
 
-def runs(table: Frame) -> Frame:
+def runs(table: Frame, inferred: bool = False) -> Frame:
     """What each row of a cleaned table ran, one row a row with its index: PLATFORM, POINT and SETTINGS; lengths are means.
 
-    `batch` is the requests in flight of one replica, so that of several replicas each has its share.
+    `batch` is the requests in flight of one replica, so that of several replicas each has its share. `inferred`: with the settings
+    that were found by looking at the rows' times.
 
     Raises:
         CostcError: a model and precision without a spec, or a device without one.
@@ -65,7 +66,7 @@ def runs(table: Frame) -> Frame:
     frame["public"] = frame["src"].isin(DUMPS) | frame["src"].str.contains("gap-analysis")
     named = [_model(*row) for row in zip(*(frame[k] for k in ("family", "model_path", "precision")), strict=True)]
     found = pd.DataFrame(DEFAULTS, index=frame.index)
-    for rule in RULES:
+    for rule in (*RULES, *(INFERRED if inferred else ())):
         rows = rule.rows(frame)
         for setting, value in rule.set.items():
             found.loc[rows, setting] = value(frame[rows]) if callable(value) else value
@@ -74,13 +75,13 @@ def runs(table: Frame) -> Frame:
     found.loc[(found["scheme"] == "fp8") & (frame["gemm_quant_mode"] == "fp8_block"), "scheme"] = "fp8-block"
     found["hardware"], found["engine"] = frame["system"].map(DEVICES), frame["backend"]
     found["tp"], found["dp"], found["ep"] = frame["c_tp"], frame["c_adp"], frame["c_mep"].where(frame["is_moe"], 1.0)
-    found["batch"] = frame["c_bs"] * frame["c_adp"]
+    found["batch"] = (frame["c_bs"] * frame["c_adp"]).where(found["requests"] == 0.0, found["requests"])
     for name, least in (("isl", 1.0), ("osl", 2.0)):
         found[name] = (found["mean_length"] * frame[name]).round().clip(lower=least)
     unknown = frame.loc[found["hardware"].isna(), "system"]
     if len(unknown):
         raise CostcError(f"no device for {sorted(set(unknown))}; known: {', '.join(DEVICES)}")
-    return found.drop(columns="mean_length")
+    return found.drop(columns=["mean_length", "requests"])
 
 
 def _model(family: str, path: str, precision: str) -> tuple[str, str]:

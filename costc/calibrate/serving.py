@@ -18,7 +18,9 @@ from costc.ir.platform import FittedConstant, HeldOut
 from costc.latency.form import Constant
 
 #: expected deviation of a point's times, of the logarithm: of the measurement and of the model of the queue
-TTFT_NOISE, TPOT_NOISE = 0.2, 0.1
+TTFT_NOISE, TPOT_NOISE = 0.14, 0.1
+#: points that count as one: those of a model on a device are missed in the same way, so that they are no independent evidence
+ALIKE = 80
 #: seconds of TTFT and TPOT of every point, at values of the constants by name
 Predict = Callable[[Values], tuple[Floats, Floats]]
 
@@ -42,12 +44,15 @@ class ServingFit:
         return {name: c.value for name, c in self.constants.items()}
 
 
-def fit_serving(constants: Sequence[Constant], predict: Predict, ttft: Floats, tpot: Floats, held_out: Mask) -> ServingFit:
+def fit_serving(
+    constants: Sequence[Constant], predict: Predict, ttft: Floats, tpot: Floats, held_out: Mask, alike: float = 1.0
+) -> ServingFit:
     """Fit the constants to the points that are not held out.
 
     Args:
         ttft, tpot: measured seconds, shape (n,); NaN where a point has none.
         held_out: points to judge and not to fit, shape (n,).
+        alike: points that count as one (`ALIKE` where they are of several models).
 
     Raises:
         CostcError: no point to fit, or a time that is not positive.
@@ -59,7 +64,7 @@ def fit_serving(constants: Sequence[Constant], predict: Predict, ttft: Floats, t
         if len(low):
             raise CostcError(f"{name} is not positive in {len(low)} points, first {times[low[0]]:g} s in point {low[0]}")
     rows = np.flatnonzero(~held_out)
-    solution, note, _ = cautious(lambda places: _residuals(predict, ttft, tpot, rows[places]), len(rows), constants, TPOT_NOISE)
+    solution, note, _ = cautious(lambda places: _residuals(predict, ttft, tpot, rows[places]), len(rows), constants, TPOT_NOISE, alike)
     judged = np.flatnonzero(held_out)
     return ServingFit(
         constants_of(constants, solution),

@@ -29,6 +29,11 @@ DEFAULTS: Final[dict[str, Any]] = {
     "waves": 10.0,
     "length_spread": 0.0,
     "mean_length": 1.0,
+    "prefix_hit_rate": 0.0,
+    "dependent_launch": 0.0,
+    "synchronous": 0.0,
+    "unfused_experts": 0.0,
+    "requests": 0.0,
 }
 
 
@@ -236,4 +241,55 @@ RULES: Final = (
     Rule({"family": LLAMA, "backend": "trtllm"}, {"batch_wait": 20.0}, _LLAMA, lambda f: _short(f) & (f["c_tp"] < 8)),
     Rule({"family": LLAMA, "backend": "vllm"}, {"max_num_seqs": _in_flight}, _LLAMA),
     Rule({"family": LLAMA, "backend": "vllm", "system": "b200_sxm"}, {"max_num_seqs": 512.0}, _LLAMA),
+    Rule(
+        # 160 prompts at once on 16 seats: ten for each seat, 4 to 64 seats were tried, and 16 is the middle of these
+        {"family": GPT_OSS, "backend": "vllm", "system": "h100_sxm"},
+        {"max_num_seqs": 16.0, "requests": 160.0, "waves": 1.0},
+        f"{_script('25506e87c', 'benchmarks/gptoss_fp4_h100_docker.sh')}: from 2025-11-21 to 2025-12-08 512 clients whatever the "
+        "seats (max_num_seqs, which is what was varied) and ten prompts a seat; the seats are not in the row and assumed",
+        lambda f: f["conc"] == 512,
+    ),
+    Rule({"backend": "trtllm"}, {"dependent_launch": 1.0}, f"{_single('gptoss_fp4_b200_trt')}: TRTLLM_ENABLE_PDL; assumed of all"),
+    Rule(
+        {"public": "no", "backend": "trtllm"},
+        {"dependent_launch": 1.0},
+        "assumed of TensorRT-LLM since 1.1, as in the public runs",
+        lambda f: f["backend_version"] != "1.0.0rc3",
+    ),
+    Rule(
+        {"public": "no", "backend": "vllm"},
+        {"synchronous": 1.0},
+        "asynchronous scheduling is set in the public runs and assumed to be off in vLLM 0.12.0 unless set",
+        lambda f: f["backend_version"] == "0.12.0",
+    ),
+    *(
+        Rule(
+            {"public": public, "backend": "trtllm", "system": ("h100_sxm", "h200_sxm")},
+            {"unfused_experts": 1.0},
+            f"{_single('dsr1_fp8_h200_trt', 'gptoss_fp4_h200_trt')}: CUTLASS and Triton experts, where Blackwell has TRTLLM",
+            lambda f: f["is_moe"].astype(bool),
+        )
+        for public in ("yes", "no")
+    ),
+)
+
+
+def _missed(frame: Frame) -> Any:
+    """100 prompts, each of 20 in flight sent again: the part that was not sent before is 100 / 20 N."""
+    return 1.0 - (5.0 / frame["c_bs"]).clip(upper=1.0)
+
+
+#: settings that no source names, found by looking at the times of the rows in question: errors are told with and without them
+INFERRED: Final = (
+    Rule(
+        {"public": "no", "backend": "vllm", "system": "h200_sxm"},
+        {"prefix_hit_rate": _missed},
+        "prompts' share of the decode falls as 5 / N, as if 100 prompts were drawn again with prefix caching (vLLM's default) on",
+    ),
+    Rule(
+        {"public": "no", "backend": "sglang"},
+        {"length_spread": 0.2},
+        "requests of SGLang 0.5.6.post2 do not stay in step as those of 0.5.1 and 0.5.8 do: another client",
+        lambda f: f["backend_version"] == "0.5.6.post2",
+    ),
 )

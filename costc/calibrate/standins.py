@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from costc.calibrate.device import ENGINES, Key, Measured
+from costc.calibrate.device import Key, Measured
 from costc.calibrate.fit import Fit
 from costc.calibrate.profile import VALUE, rounded, tables_source
 from costc.dtypes import DTYPES
@@ -16,6 +16,7 @@ from costc.facts import Source
 from costc.ir.platform import ANY, FittedClass, FittedConstant
 from costc.latency.form import Constant, Form
 from costc.latency.forms import FORMS
+from costc.spec.profiles import ENGINES
 
 Found = Mapping[tuple[str, str], Sequence[Measured]]
 MLA: Final = ("prefill_mla", "decode_mla")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 IMPLAUSIBLE, REAL = "implausible", "real"
 #: share of the requests in flight that must run, by Little's law, unless a row counts as overloaded
 BUSY = 0.75
+#: prompt tokens per second and H200 at which an 8B model computes in FP8 at 0.65 of the datasheet's peak, beside its decode
+FASTEST = 86_000
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,16 @@ def _broken(f: Frame) -> Flags:
     return (f["silicon_tpot_ms"] > 1.5 * least.reindex(f.index)).fillna(False)
 
 
+def _too_fast(f: Frame) -> Flags:
+    cycle = f["silicon_ttft_ms"] + f["silicon_tpot_ms"] * (f["osl"] - 1)
+    prompts = 1e3 * f["batch"] * f["isl"] / cycle / (f["tp"] * f["dp"])
+    return _internal(f, "vllm") & (f["model"] == "llama-3.1-8b") & (prompts > FASTEST)
+
+
+def _slow_decode(f: Frame) -> Flags:
+    return _internal(f, "vllm") & (f["family"] == "qwen3-moe")
+
+
 def _slow_prefill(f: Frame) -> Flags:
     r1 = (f["backend"] == "sglang") & (f["family"] == "deepseek-v3") & (f["system"] == "b300_sxm")
     return r1 & (f["nominal_isl"] == 8192)
@@ -136,6 +148,14 @@ SUSPICIONS: Final = (
         _warm_up,
     ),
     Suspicion(
+        "too fast",
+        IMPLAUSIBLE,
+        "both",
+        "prompts are computed at 67 to 89 % of the FP8 peak over the whole run, decode included; the fastest large products in "
+        "the kernel tables reach 72 %: some of the prompts must have been cached",
+        _too_fast,
+    ),
+    Suspicion(
         "broken run",
         IMPLAUSIBLE,
         "tpot",
@@ -149,6 +169,14 @@ SUSPICIONS: Final = (
         "DeepSeek-R1 on B300, SGLang 0.5.10, prompts of 8192: a prompt costs 1.6 s, by TTFT and by the stalls in TPOT alike, "
         "against 0.37 s on B200: a slow path of that version, which no constant of the device explains",
         _slow_prefill,
+    ),
+    Suspicion(
+        "slow decode",
+        REAL,
+        "tpot",
+        "Qwen3-235B on H200, vLLM 0.12: 51 to 59 ms on two devices and 34 to 46 on four, whether 4 or 48 requests run; SGLang "
+        "takes 15 to 18 ms there: a slow path of that version",
+        _slow_decode,
     ),
     Suspicion(
         "overload",

@@ -120,12 +120,17 @@ def read(path: Path) -> Frame:
     Raises:
         CostcError: no such file, or a column is missing.
     """
-    import pandas as pd
-
     if not path.is_file():
         raise CostcError(f"{path}: no such file; it is written by `costc validate --write` where the measurements are installed")
+    return parse(path.read_text(encoding="utf-8"), str(path))
+
+
+def parse(text: str, path: str) -> Frame:
+    """The ledger of a digest's text; `path` is for messages."""
+    import pandas as pd
+
     words = dict.fromkeys((*ROW[:10], "flags"), str)
-    ledger = pd.read_csv(io.StringIO(path.read_text(encoding="utf-8")), dtype=words, keep_default_na=False, na_values={})
+    ledger = pd.read_csv(io.StringIO(text), dtype=words, keep_default_na=False, na_values={})
     for name in (*ROW, *_columns()):
         if name not in ledger.columns:
             raise CostcError(f"{path}: {not_among('column', name, ledger.columns)}")

@@ -36,13 +36,13 @@ QUICK: Final = "nvfp4_low_latency"
 QUICK_DEVICES: Final = ("b200", "gb200")
 
 
-def word(form: str, dtype: str, device: Hardware) -> str:
-    """The format under which a profile of the device holds a table's constants."""
+def word(form: str, dtype: str, engine: str, device: Hardware) -> str:
+    """The format under which a profile of the device holds the constants of a table of an engine."""
     if form in LEADING:
         return ANY if dtype == LEADING[form] else dtype
     if not any(c.per_dtype for c in FORMS[form].constants):
         return ANY
-    if form == "grouped_gemm" and device.name in QUICK_DEVICES and dtype in ("nvfp4", QUICK):
+    if (form, engine) == ("grouped_gemm", "trtllm") and device.name in QUICK_DEVICES and dtype in ("nvfp4", QUICK):
         return "nvfp4" if dtype == QUICK else "nvfp4_throughput"
     if form in CACHED and dtype == "fp8" and computed_in("fp8", set(device.peak)) == "bf16":
         return "bf16:fp8"

@@ -155,11 +155,12 @@ class Efficiency:
 
 @dataclass(frozen=True)
 class Engine:
-    """Settings of the serving engine that memory and batching depend on, and what it adds to its operators, where that was
-    fitted to measurements."""
+    """Settings of the serving engine that memory and batching depend on, and what it adds to its operators, and where prefill
+    and decode are apart (`pools`), where that was fitted to measurements."""
 
     name: str
     title: str
     values: Mapping[str, Fact]
     origin: str = ""
     fitted: FittedClass | None = None
+    pools: FittedClass | None = None

@@ -49,14 +49,13 @@ class Unit:
 
 
 def units(
-    table: CostTable, shapes: tuple[Shape, ...], reaches: tuple[Reach, ...], bindings: Bindings, steps: Steps
+    table: CostTable, shapes: tuple[Shape, ...], reaches: tuple[Reach, ...], bindings: Bindings, steps: Steps, where: str
 ) -> Iterator[Unit]:
-    """The units of a phase, with what they ask for named as steps."""
+    """The units of a phase, with what they ask for named as steps, whose names begin with `where`."""
     for shape in shapes:
         rows = table.where(section=shape.section, kernel=shape.kernels)
-        where = f"{rows.rows[0].phase}.{shape.section}.{shape.name}" if rows.rows else ""
         if rows.rows:
-            yield _unit(rows, shape, reaches, bindings, where, steps)
+            yield _unit(rows, shape, reaches, bindings, f"{where}.{shape.section}.{shape.name}", steps)
 
 
 def _unit(rows: CostTable, shape: Shape, reaches: tuple[Reach, ...], bindings: Bindings, where: str, steps: Steps) -> Unit:

@@ -5,11 +5,14 @@ A pure function of committed files, so that whoever has no measurements can chec
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from costc.calibrate.figures import Figure, by_device, figures
 from costc.calibrate.ledger import TIMES
 from costc.calibrate.suspects import IMPLAUSIBLE, SUSPICIONS
 from costc.calibrate.validate import DIGEST, Error, Line, error, implausible, line, summary
@@ -25,15 +28,6 @@ if TYPE_CHECKING:
 
 PAGE: Final = "reports/accuracy.md"
 FIGURES: Final = "reports/figures/accuracy"
-#: classes of operators by words of their forms' names, as the page sums them up
-CLASSES: Final = {
-    "GEMM": ("gemm", "batched_gemm"),
-    "attention": ("prefill_attention", "decode_attention", "prefill_mla", "decode_mla"),
-    "experts": ("grouped_gemm",),
-    "scan": ("scan_prefill", "scan_decode"),
-    "elementwise": ("elementwise",),
-}
-COLLECTIVES: Final = "collectives"
 #: bounds of concurrency per replica and of lengths that residuals are grouped by
 BINS: Final = {"batch": (1, 4, 16, 64, 256, np.inf), "isl": (1, 512, 2048, 5000, np.inf), "osl": (1, 300, 1200, np.inf)}
 WORST: Final = 12
@@ -54,7 +48,8 @@ def files(ledger: Frame, beside: Frame | None, catalog: Catalog) -> dict[str, st
 def _page(main: Frame, disagg: Frame, beside: Frame | None, catalog: Catalog) -> Iterator[str]:
     yield INTRO
     yield from _short(main, disagg)
-    yield from MEASURED, PROTOCOL
+    yield MEASURED
+    yield PROTOCOL
     yield from _groups(main)
     if beside is not None:
         yield from _beside(beside)
@@ -123,36 +118,43 @@ def _groups(main: Frame) -> Iterator[str]:
 
 def _beside(beside: Frame) -> Iterator[str]:
     yield BESIDE.format(date=beside["date"].iloc[0], version=beside["version"].iloc[0])
-    names = [f"{who}_{time}_{what}" for who in ("aic", "costc") for time in ("tpot", "ttft") for what in ("mean", "median")]
-    head = ["rows", "", "n", "predicted", *(n.replace("_", " ").replace("aic", "AIC").upper().replace("COSTC", "ours") for n in names)]
+    names = [f"{who}_{time}_{what}" for time in ("tpot", "ttft") for what in ("mean", "median") for who in ("aic", "costc")]
+    titles = [f"{time} {what}, {who}" for time in ("TPOT", "TTFT") for what in ("mean", "median") for who in ("theirs", "ours")]
     rows = [
-        [row["table"], row["group"], str(row["n"]), str(row["predicted"]), *(percent(row[n] / 100) for n in names)]
+        [row["table"], str(row["group"]), str(row["n"]), str(row["predicted"]), *(percent(row[n] / 100) for n in names)]
         for row in beside.to_dict("records")
+        if row["predicted"]
     ]
-    yield from table(head, rows, 2)
-
-
-def _class_of(form: str) -> str:
-    return next((name for name, forms in CLASSES.items() if form in forms), COLLECTIVES)
+    yield from table(["table", "rows", "n", "predicted", *titles], rows, 2)
 
 
 def _kernels(catalog: Catalog) -> Iterator[str]:
-    """Held-out errors of the fitted profiles by class and device; a table counts once, however many profiles hold it."""
+    """Held-out errors of the fitted profiles by form and device, then what rules left out and what stands in."""
     yield KERNELS
-    found: dict[tuple[str, str], dict[tuple[str, ...], tuple[int, float, float]]] = {}
-    for profile in catalog.all("efficiency"):
-        for fitted in profile.classes.values():
-            if fitted.held_out:
-                key = (fitted.digest or profile.engine, fitted.form)
-                held = fitted.held_out
-                found.setdefault((_class_of(fitted.form), profile.device), {})[key] = (held.n, held.mean, held.median)
-    rows = []
-    for (name, device), tables in sorted(found.items()):
-        n, mean, median = (np.array(column, dtype=float) for column in zip(*tables.values(), strict=True))
-        rows.append(
-            [name, device, str(len(n)), f"{n.sum():.0f}", percent((n * mean).sum() / n.sum()), percent((n * median).sum() / n.sum())]
-        )
-    yield from table(["class", "device", "tables", "held-out rows", "mean", "median"], rows, 2)
+    found = figures(catalog)
+    cells = {(s.form, s.device): f"{percent(s.mean)} / {percent(s.median)}" for s in by_device(found)}
+    devices = sorted({device for _, device in cells})
+    forms = sorted({form for form, _ in cells})
+    yield from table(["class", *devices], [[f, *(cells.get((f, d), "") for d in devices)] for f in forms])
+    yield "Tables that are furthest off:\n"
+    judged = sorted(
+        (f for f in found if f.mean is not None and not f.stands_in), key=lambda f: (-(f.mean or 0), f.form, f.device)
+    )
+    rows = [[f.form, f.device, f.engine, f.dtype, str(f.held_out), percent(f.mean), percent(f.median)] for f in judged[:WORST]]
+    yield from table(["class", "device", "engine", "format", "held-out rows", "mean", "median"], rows, 4)
+    yield from _removed(found)
+
+
+def _removed(found: Sequence[Figure]) -> Iterator[str]:
+    rules: dict[str, list[int]] = {}
+    for figure in found:
+        for _, reason, rows in figure.removed:
+            rules.setdefault(reason, []).append(rows)
+    yield "Rows that rules left out of the tables:\n"
+    yield from table(["rule", "tables", "rows"], [[r, str(len(n)), f"{sum(n):,}"] for r, n in sorted(rules.items()) if sum(n)])
+    reasons = Counter(f.stands_in.partition("stands in: ")[2] for f in found if f.stands_in)
+    yield "Classes whose own table is absent or unfit, so that constants of another stand in (assumed, with a wider deviation):\n"
+    yield from table(["why", "classes"], [[reason, str(n)] for reason, n in sorted(reasons.items(), key=lambda x: (-x[1], x[0]))])
 
 
 # ---- where it is off
@@ -164,29 +166,32 @@ def _off(main: Frame) -> Iterator[str]:
     yield "By requests in flight of a replica and mean lengths:\n"
     rows = []
     for name, bounds in BINS.items():
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in pairwise(bounds):
             part = main[(main[name] >= low) & (main[name] < high)]
             if len(part):
                 rows.append(_line(line(part, "family"), name, f"{low:g} to {high:g}" if np.isfinite(high) else f"from {low:g}"))
     yield from table(["", "", "rows", *HEAD], rows, 2)
     yield f"The {WORST} groups that add most to each mean (share of the sum of all errors, percent):\n"
-    keys = ["family", "hardware", "engine", "scheme"]
     for time in TIMES[::-1]:
-        share = off.groupby(keys)[f"{time}_off"].agg(["sum", "size"]).sort_values("sum", ascending=False).head(WORST)
-        rows = []
-        for names, row in share.iterrows():
-            own = main[np.logical_and.reduce([main[k] == v for k, v in zip(keys, names, strict=True)])]  # type: ignore[arg-type]
-            found = Error.of(error(own, time, "family"))
-            words = [str(n) or "as published" for n in names]  # type: ignore[attr-defined]
-            rows.append([*words, str(found.n), percent(row["sum"] / off[f"{time}_off"].sum()), *_cells(found)])
-        head = ["family", "device", "engine", "scheme", "rows", "share", *(f"{time.upper()} {w}" for w in ("mean", "median", "bias"))]
-        yield from table(head, rows, 4)
+        yield from _heaviest(off, time)
     yield f"The {WORST} rows that are off most, by time per output token:\n"
     worst = off.sort_values("tpot_off", ascending=False).head(WORST)
-    yield from table(
-        ["row", "measured TPOT ms", "predicted", "measured TTFT ms", "predicted", "flags"],
-        [[f"`{r.id}`", *(f"{v:.3g}" for v in (r.tpot, r.tpot_family, r.ttft, r.ttft_family)), r.flags] for r in worst.itertuples()],
-    )
+    head = ["row", "TPOT measured, ms", "predicted", "TTFT measured, ms", "predicted"]
+    figures = worst[["tpot", "tpot_family", "ttft", "ttft_family"]].to_numpy()
+    titles = worst["id"] + worst["flags"].map(lambda flags: f" ({flags})" if flags else "")
+    yield from table(head, [[name, *(f"{v:.3g}" for v in row)] for name, row in zip(titles, figures, strict=True)])
+
+
+def _heaviest(off: Frame, time: str) -> Iterator[str]:
+    """The groups whose errors of a time add up to most."""
+    groups = []
+    for names, own in off.groupby(["family", "hardware", "engine", "scheme"]):
+        words = [str(name) or "as published" for name in names]
+        groups.append((float(own[f"{time}_off"].sum()), words, Error.of(error(own, time, "family"))))
+    whole = sum(weight for weight, *_ in groups)
+    heavy = sorted(groups, key=lambda g: (-g[0], g[1]))[:WORST]
+    head = ["family", "device", "engine", "scheme", "rows", "share", *(f"{time.upper()} {w}" for w in ("mean", "median", "bias"))]
+    yield from table(head, [[*words, str(e.n), percent(weight / whole), *_cells(e)] for weight, words, e in heavy], 4)
 
 
 def _suspects(main: Frame) -> Iterator[str]:
@@ -206,11 +211,11 @@ def _suspects(main: Frame) -> Iterator[str]:
 
 def _constants(catalog: Catalog) -> Iterator[str]:
     yield CONSTANTS_INTRO
-    engines = {name: catalog.engine(name).values for name in ENGINES if name in catalog.names("engine")}
+    engines = [catalog.engine(name) for name in ENGINES]
     rows = []
     for constant in CONSTANTS:
-        values = [v.get(f"serving_{constant.name}") or v.get(constant.name) for v in engines.values()]
-        shown = [f"{v.value:.3g}" if v else "-" for v in values]
+        values = [e.fitted.constants.get(constant.name) if e.fitted else None for e in engines]
+        shown = [f"{v.value:.3g} ± {v.std:.1g}" if v else "-" for v in values]
         rows.append([f"`{constant.name}`", constant.meaning, constant.unit, f"{constant.prior:g}", *shown])
-    yield from table(["constant", "meaning", "unit", "prior", *(ENGINES[e] for e in engines)], rows, 3)
+    yield from table(["constant", "meaning", "unit", "prior", *ENGINES.values()], rows, 3)
     yield f"Every row with its configuration, predictions and errors: [{DIGEST.name}]({DIGEST.name})."

@@ -40,8 +40,8 @@ def compile_study(path: Path, out: Path, check: bool, say: Say = lambda text: No
     found = study(path)
     files, unmet = _files(found, path, say)
     if check:
-        return _checked(files, out, sorted(str(p.relative_to(out)) for p in _left_over(found, out, files)))
-    _write({out / name: text for name, text in files.items()})
+        return checked(files, out, sorted(str(p.relative_to(out)) for p in _left_over(found, out, files)))
+    write_all({out / name: text for name, text in files.items()})
     for left in _left_over(found, out, files):
         left.unlink()
         if not any(left.parent.iterdir()):
@@ -56,14 +56,14 @@ def compile_model(path: Path, out: Path, check: bool, say: Say = lambda text: No
     model = CostModel(Catalog(path.parent if path.suffix != ".json" and path.is_file() else None).model(str(path)))
     files = _generated(model, "generated", say)
     if check:
-        return _checked(files, out, [])
-    _write({out / name: text for name, text in files.items()})
+        return checked(files, out, [])
+    write_all({out / name: text for name, text in files.items()})
     folder = out / "generated" / mangle(model.model.name)
     note = (model.entry.note,) if model.entry.note else ()
     return Outcome((f"wrote {len(files)} files under {folder}: {model.parameters:,} parameters", *note), 0)
 
 
-def _checked(files: dict[str, str], out: Path, left_over: list[str]) -> Outcome:
+def checked(files: dict[str, str], out: Path, left_over: list[str]) -> Outcome:
     """What differs from what lies there."""
     stale = [name for name, text in files.items() if not _same(out / name, text)] + left_over
     lines = tuple(f"stale: {name}" for name in stale) or (f"{len(files)} files are up to date",)
@@ -118,7 +118,7 @@ def _same(path: Path, text: str) -> bool:
     return path.is_file() and path.read_bytes() == text.encode()
 
 
-def _write(files: dict[Path, str]) -> None:
+def write_all(files: dict[Path, str]) -> None:
     """Write all files beside their places, then rename all: on a failure nothing has changed.
 
     Raises:
@@ -188,4 +188,4 @@ def _unchanged(path: Path, out: Path) -> Outcome | None:
 def _remember(path: Path, out: Path, files: dict[str, str], lines: tuple[str, ...], code: int) -> None:
     digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()}
     known = {"state": _state(path), "files": digests, "unmet": list(lines[1:]), "code": code}
-    _write({_cache(path, out): json.dumps(known)})
+    write_all({_cache(path, out): json.dumps(known)})

@@ -51,7 +51,7 @@ def svg(figure: Any, salt: str) -> str:
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": salt, "svg.fonttype": "none", "font.family": "DejaVu Sans"}):
-        FigureCanvasSVG(figure).printsvg(buffer, metadata={"Date": None, "Creator": "costc"})
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": "costc"})
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 

@@ -23,14 +23,14 @@ DOT, PLACES = 2.2, 1
 
 def scatter(ledger: pd.DataFrame, time: str, fold: str) -> str:
     """All rows of a ledger, in milliseconds: measured to the right, predicted upwards, a colour for each engine."""
-    figure, axes = axes_of(6.4, 5.6)
+    figure, axes = axes_of(6.6, 5.8)
     odd = implausible(ledger).to_numpy()
     low, high = _span(ledger[time], ledger[f"{time}_{fold}"])
     axes.fill_between([low, high], [low / 1.25, high / 1.25], [low * 1.25, high * 1.25], color="black", alpha=0.07, linewidth=0)
     axes.plot([low, high], [low, high], color="black", linewidth=0.8)
     for colour, (name, title) in zip(COLOURS, ENGINES.items(), strict=False):
         rows = (ledger["engine"] == name).to_numpy()
-        _dots(axes, ledger[rows & ~odd], time, fold, colour, f"{title} ({rows.sum()})")
+        _dots(axes, ledger[rows & ~odd], time, fold, colour, f"{title} ({(rows & ~odd).sum()})")
     _dots(axes, ledger[odd], time, fold, "#999999", f"implausible rows ({odd.sum()})")
     axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), aspect="equal")
     axes.set(xlabel=f"measured {TIMES[time]}, ms", ylabel=f"predicted {TIMES[time]}, ms")
@@ -38,7 +38,7 @@ def scatter(ledger: pd.DataFrame, time: str, fold: str) -> str:
         plain_ticks(axis)
     axes.tick_params(axis="x", labelrotation=45)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
-    figure.suptitle(f"Mean {TIMES[time]}: predicted without the model's family; band: 25 % either way", **TITLE)
+    figure.suptitle(f"Mean {TIMES[time]}, leave one family out; band: 25 % either way", **TITLE)
     return _rounded(svg(figure, f"accuracy.{time}"))
 
 

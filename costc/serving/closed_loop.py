@@ -2,18 +2,19 @@
 
 A run keeps N requests of a rank in flight and starts with all of them at once; each seat is taken `waves` times. Prompts are
 prefilled when a seat is free, in steps of their own (`prefill_first`) or in steps that carry the decode of the others along.
-With T1 the prefill of one prompt alone, TN that of all N packed into full steps, D a decode step of the running requests:
+With T1 the prefill of one prompt alone, Tm of one among many packed into full steps, D a decode step of the running requests:
 
-    stall   what a prompt adds to the decode of the others: TN / N, less what the steps it rides on cost anyway
-    decode  X = (O - 1) D + (N - 1) stall x X / (X + first)      the others start X / (X + first) of their prompts meanwhile
-    first   T1 + wait for the scheduler + start-up queue + steady queue + the way to the engine and back
+    stall   what a prompt adds to the decode of the others: Tm, less what the steps it rides on cost anyway
+    decode  X = (O - 1) D + (N - 1) stall X / (X + first)      the others start X / (X + first) of their prompts meanwhile
+    first   T1, the way to the engine and back, the wait for the scheduler, the start-up queue, the steady queue
 
-The start-up queue is (TN - T1) / 2 in the first wave. Later waves are spread by the lengths of the outputs; where the spread is
-less than the prefill of all prompts and a prefill stops the decode, they stay in step, and every wave queues like the first.
-The steady queue is the mean wait of an M/D/1 server at the load of the prefills. The quadratic in X has one positive root.
+The quadratic in X has one positive root. `first` needs the load and the length of a step, which follow from X: three rounds.
+The start-up queue is (N Tm - T1) / 2 in the first wave. Where all outputs are of one length and a prefill stops the decode, the
+requests stay in step, every wave queues like the first, and half of the prompts come before a request's own. The steady queue is
+the mean wait of an M/D/1 server at the load of the prefills (Kleinrock 1975, Queueing Systems I, section 5.7).
 
-Requests are admitted while the cache has room for their prompt and a part of their output; who is not waits for a seat:
-(N - running) / running x (first + decode), by Little's law.
+Requests are admitted while the cache has room for their prompt and a part of their output; who is not waits for a seat, by
+Little's law (N / running - 1) (first + decode) in the steady state, and half of it in the first wave.
 """
 
 from __future__ import annotations
@@ -23,29 +24,19 @@ from dataclasses import dataclass
 import sympy as sp
 
 from costc import symbols as S
-from costc.ir.types import ONE
 from costc.latency.units import DP
 from costc.minmax import Floor, Max, Min
 from costc.program import Steps
 from costc.serving.constants import SYMBOLS as E
-from costc.serving.drafting import committed, drafted
+from costc.serving.engine import Engine
 from costc.serving.memory import Memory
-from costc.serving.phases import Phase
 from costc.serving.schedule import Schedule
 
 #: least part of a prompt's own prefill that it costs the others, whatever it rides on
 LEAST_STALL = sp.Rational(1, 20)
 #: load of the prefills beyond which their queue is not extrapolated: the loop is closed, so it cannot grow without end
 HIGHEST_LOAD = sp.Rational(19, 20)
-
-
-@dataclass(frozen=True)
-class Prefill:
-    """Seconds for one prompt alone and for the prompts of all running requests, on one rank; and steps that these take."""
-
-    one: sp.Expr
-    all: sp.Expr
-    steps: sp.Expr
+ROUNDS = 3
 
 
 @dataclass(frozen=True)
@@ -68,79 +59,68 @@ def running(offered: sp.Expr, found: Memory, steps: Steps) -> sp.Expr:
     return steps.let("loop.running", most, "1", "requests of a rank that run at once")
 
 
-def prefill_time(time: Phase, plan: Schedule, layers: tuple[sp.Expr, sp.Expr], steps: Steps) -> sp.Expr:
-    """A prefill in an engine: its operators, or the host's launches where these take longer."""
-    host = E["layer_host_time"] * (layers[0] + (E["expert_host_time"] - 1) * layers[1])
-    host = steps.let("engine.host_time", host, "s", "host time to launch a prefill step")
-    expr = Max(time.total * E["prefill_slowdown"], plan.prefill_steps * host)
-    return steps.let(f"{plan.named('prefill')}.engine", expr, "s", "prefill in the engine")
-
-
-def decode_time(time: Phase, plan: Schedule, drafts: sp.Expr | None, steps: Steps) -> sp.Expr:
-    """All decode steps in an engine; the slower of stage and chain stays so.
-
-    Where steps verify drafts (`plan.queries`), fewer are needed, and the drafts (`drafts`: of one pass a step) take their time.
-    """
-    links, launch = time.groups.get("communication", sp.Integer(0)), time.groups["launch"]
-    kernels = time.chain - links - launch
-    slowed = kernels * E["decode_slowdown"] + launch * E["launch_slowdown"] + links * E["link_slowdown"]
-    expr = time.total * slowed / time.chain + plan.decode_steps * E["step_overhead"]
-    if plan.queries != ONE:
-        expr = (expr + drafted(drafts)) / committed(steps)
-    return steps.let(f"{plan.named('generation')}.engine", expr, "s", "decode in the engine")
-
-
-def loop(offered: sp.Expr, plan: Schedule, prefill: Prefill, decode: Phase, engine_decode: sp.Expr, steps: Steps) -> Loop:
+def loop(offered: sp.Expr, plan: Schedule, engine: Engine, steps: Steps) -> Loop:
     """The run, from its parts."""
-    let = steps.let
-    seats = plan.sequences
-    step = let("loop.step", engine_decode / plan.decode_steps, "s", "one decode step")
-    each = let("loop.prompt", Min(prefill.all / seats, prefill.one), "s", "prefill of one of many prompts")
-    stall = let(
-        "loop.stall",
-        (seats - 1) * _stall(plan, prefill, decode, each, steps),
-        "s",
-        "added to the decode by the prompts of the others",
+    let, seats = steps.let, plan.sequences
+    alike = let(
+        "loop.alike", Max(0, 1 - S.length_spread * plan.decode_steps), "1", "1 where all outputs are of one length, else 0"
     )
-    queueing = _queueing(plan, engine_decode, prefill, steps)
-    span = E["start_queue"] * Max(0, prefill.all - prefill.one)
-    span = let("loop.span", span, "s", "from the first to the last prompt of the start-up")
-    wait = E["scheduling"] * Max(1, S.scheduler_interval) * step / 2
-    early = prefill.one + E["request_overhead"] + wait + queueing * span / 2
-    early = let("loop.early", early, "s", "to the first token, without other prompts in steady state")
-    first = _steady(seats, each, early, _decode(engine_decode, stall, early), steps)
-    whole = let("loop.decode", _decode(engine_decode, stall, first), "s", "from the first token to the last")
-    seat = let("loop.seat", (offered - seats) / seats * (first + whole), "s", "waiting for a seat")
+    locked = let("loop.locked", S.prefill_first * alike, "1", "1 where the requests stay in step with one another, else 0")
+    missed = 1 - S.prefix_hit_rate
+    step = let("loop.step", engine.decode / plan.decode_steps, "s", "one decode step")
+    each = let("loop.prompt", Min(engine.prompts / seats, engine.prompt) * missed, "s", "prefill of one of many prompts")
+    alone = engine.prompt * missed + step * S.prefix_hit_rate
+    together = Min(seats, 1 + (E["together"] - 1) * alike * (1 - S.prefill_first))
+    own = let("loop.own", Max(alone, together * each), "s", "prefill of a prompt that is not kept waiting")
+    span = let("loop.span", Max(0, seats * each - alone), "s", "from the first to the last prompt of the start-up")
+    queueing = let("loop.queueing", (1 - locked) / S.waves + locked, "1", "share of the requests that queue like the first wave")
+    handed = E["token_overhead"] * S.isl * (1 + (seats * DP - 1) / (2 * S.waves))
+    early = let(
+        "loop.early", own + E["request_overhead"] + handed + queueing * span / 2, "s", "to the first token, but for waits"
+    )
+    stall = (seats - 1) * _stall(plan, engine, each, missed, steps) * (1 - locked / 2)
+    stall = let("loop.stall", stall, "s", "added to the decode by the prompts of the others")
+    first, whole = _rounds(plan, early, each, (engine.decode, stall), locked, steps)
+    waiting = (offered / seats - 1) * (1 - 1 / (2 * S.waves))
+    seat = let("loop.seat", waiting * (first + whole), "s", "waiting for a seat")
     return Loop(first, whole, seat, span, queueing)
 
 
-def _stall(plan: Schedule, prefill: Prefill, decode: Phase, each: sp.Expr, steps: Steps) -> sp.Expr:
+def _stall(plan: Schedule, engine: Engine, each: sp.Expr, missed: sp.Expr, steps: Steps) -> sp.Expr:
     """What a prompt adds to the decode of the others. Attention of the decode does not come for nothing in a mixed step."""
-    attention = decode.groups.get("attention", sp.Integer(0))
-    carried = (decode.chain - attention) / plan.decode_steps * prefill.steps / plan.sequences
-    carried = (1 - S.prefill_first) * E["riding"] * E["decode_slowdown"] * carried
+    carried = engine.carried * plan.prefill_steps / plan.sequences * (1 - S.prefill_first) * E["riding"] * missed
     return steps.let(
         "loop.stall_of_one", Max(each - carried, LEAST_STALL * each), "s", "added to the decode by a prompt of another"
     )
 
 
-def _queueing(plan: Schedule, decode: sp.Expr, prefill: Prefill, steps: Steps) -> sp.Expr:
-    """Share of the requests that queue as at the start: the first wave, and later ones that stay in step with it."""
-    spread = S.length_spread * decode
-    locked = S.prefill_first * Max(0, 1 - spread / prefill.all)
-    share = 1 / S.waves + (1 - 1 / S.waves) * locked
-    return steps.let("loop.queueing", share, "1", "share of the requests that queue like the first wave")
+def _rounds(
+    plan: Schedule, early: sp.Expr, each: sp.Expr, decode: tuple[sp.Expr, sp.Expr], locked: sp.Expr, steps: Steps
+) -> tuple[sp.Expr, sp.Expr]:
+    """(first, decode): the waits of each round are those of the times before it. `decode`: alone, and the stalls."""
+    let = steps.let
+    alone, stall = decode
+    looking = let(
+        "loop.looking",
+        sp.Rational(1, 2) + E["looking"] * (S.scheduler_interval - 1) / 2 + S.batch_wait,
+        "1",
+        "steps until a request is scheduled",
+    )
+    first, whole = early, alone
+    queue: sp.Expr = sp.Integer(0)
+    for turn in range(ROUNDS):
+        first = let(
+            f"loop.first.{turn}", early + looking * whole / plan.decode_steps + queue, "s", "from admission to the first token"
+        )
+        root = _root(alone, stall, first, f"loop.root.{turn}", steps)
+        whole = let(f"loop.decode.{turn}", root + locked * (alone + stall - root), "s", "from the first token to the last")
+        others = (plan.sequences - 1) * each / (first + whole)
+        load = let(f"loop.load.{turn}", Min(others, HIGHEST_LOAD), "1", "load of the other prompts")
+        queue = (1 - locked) * load * each / (2 * (1 - load))
+    return first, whole
 
 
-def _decode(alone: sp.Expr, stall: sp.Expr, first: sp.Expr) -> sp.Expr:
+def _root(alone: sp.Expr, stall: sp.Expr, first: sp.Expr, where: str, steps: Steps) -> sp.Expr:
     """The positive root of X = alone + stall X / (X + first)."""
-    known = alone + stall - first
-    return (known + sp.sqrt(known**2 + 4 * alone * first)) / 2
-
-
-def _steady(seats: sp.Expr, each: sp.Expr, early: sp.Expr, decode: sp.Expr, steps: Steps) -> sp.Expr:
-    """Time to the first token with the mean wait of an M/D/1 server for other prompts."""
-    decode = steps.let("loop.early_decode", decode, "s", "from the first token to the last, before their wait is known")
-    load = steps.let("loop.load", Min((seats - 1) * each / (early + decode), HIGHEST_LOAD), "1", "load of the other prompts")
-    queue = E["steady_queue"] * load * each / (2 * (1 - load))
-    return steps.let("loop.first", early + queue, "s", "from admission to the first token")
+    known = steps.let(f"{where}.known", alone + stall - first, "s", "twice the mean of the roots")
+    return steps.let(where, (known + sp.sqrt(known**2 + 4 * alone * first)) / 2, "s", "decode with the stalls that fall into it")

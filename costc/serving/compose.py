@@ -15,16 +15,17 @@ from costc.ir.types import Graph
 from costc.latency.units import DP
 from costc.minmax import Max, Min
 from costc.place.mesh import Mesh
-from costc.program import Program, Steps, verify
+from costc.program import Program, Steps, step_symbol, verify
 from costc.serving import metrics, totals
-from costc.serving.closed_loop import Prefill, decode_time, loop, prefill_time, running
+from costc.serving.closed_loop import loop, running
 from costc.serving.constants import SYMBOLS as ENGINE
 from costc.serving.drafting import QUERIES
+from costc.serving.engine import Engine, carried, decode_time, prefill_time
 from costc.serving.memory import memory
 from costc.serving.operators import operators
 from costc.serving.phases import Phase, generation, prefill
 from costc.serving.schedule import Schedule, fullest, schedule
-from costc.serving.sections import layers_of, sections
+from costc.serving.sections import launches_of, sections
 from costc.serving.totals import generation_run, prefill_run
 
 
@@ -51,7 +52,7 @@ def compose(name: str, before: Lowered, after: Lowered, mesh: Mesh, detail: bool
     out = metrics.Outputs(steps)
     prompts = sections(before.table, before.shapes, bound, bindings, steps)
     first = prefill(prompts, plan, steps)
-    taken = prefill_time(first, plan, layers_of(prompts), steps) + ENGINE["request_overhead"]
+    taken = prefill_time(first, plan, launches_of(prompts), steps) + ENGINE["request_overhead"]
     first = replace(first, total=steps.let("ttft", taken, "s", "prefill of the whole batch, and the way of a request"))
     rest = generation(sections(after.table, after.shapes, bound, bindings, steps), plan, steps)
     rest = replace(rest, total=decode_time(rest, plan, None, steps))
@@ -92,11 +93,11 @@ def _work(
     metrics.work(phase, time, metrics.Work(flop, byte, useful, rounds), mesh, out)
 
 
-def _stored(before: Lowered, steps: Steps) -> dict[sp.Symbol, sp.Expr]:
-    """The model's dimensions, and the stored bytes of each weight as steps."""
+def _stored(before: Lowered, steps: Steps, where: str = "") -> dict[sp.Symbol, sp.Expr]:
+    """The model's dimensions, and the stored bytes of each weight as steps, whose names begin with `where`."""
     bindings: dict[sp.Symbol, sp.Expr] = {s: sp.Integer(v) for s, v in before.graph.bindings}
     for symbol, byte in before.table.definitions:
-        name, meaning = symbol.name, "bytes of the weight as stored, scales included"
+        name, meaning = where + symbol.name, "bytes of the weight as stored, scales included"
         bindings[symbol] = steps.let(name, byte.xreplace(bindings), "B", meaning)
     return bindings
 
@@ -131,16 +132,18 @@ def compose_closed_loop(name: str, before: Lowered, after: Lowered, drafting: Lo
     alone = schedule(steps, sp.Integer(1), "alone")
     plan = schedule(steps, running(offered, found, steps), queries=QUERIES)
     prompts = sections(before.table, before.shapes, bound, bindings, steps)
-    layers = layers_of(prompts)
-    one = prefill_time(prefill(prompts, alone, steps), alone, layers, steps)
+    launches = launches_of(prompts)
+    one = prefill_time(prefill(prompts, alone, steps), alone, launches, steps)
     every = prefill(prompts, plan, steps)
-    every = replace(every, total=prefill_time(every, plan, layers, steps))
+    every = replace(every, total=prefill_time(every, plan, launches, steps))
     rest = generation(sections(after.table, after.shapes, bound, bindings, steps), plan, steps)
     drafts = _drafts(drafting, plan, steps) if drafting else None
     decode = decode_time(rest, plan, drafts, steps)
-    run = loop(offered, plan, Prefill(one, every.total, plan.prefill_steps), rest, decode, steps)
+    run = loop(offered, plan, Engine(one, every.total, decode, carried(rest, plan, steps)), steps)
     out = metrics.Outputs(steps)
     metrics.closed_loop(run, plan, mesh, out)
+    busy = step_symbol("request_throughput") / DP * step_symbol("loop.prompt")
+    out.add("prefill_load", busy, "1", "share of a rank's time that the prefill of prompts takes")
     metrics.fitting(found, out)
     served = Min(S.batch, DP * plan.sequences)
     for phase, lowered, time, counted, rounds in _runs(before, after, every, replace(rest, total=decode), plan, bound):
@@ -151,9 +154,9 @@ def compose_closed_loop(name: str, before: Lowered, after: Lowered, drafting: Lo
 
 def _drafts(drafting: Lowered, plan: Schedule, steps: Steps) -> sp.Expr:
     """Time of a pass of one draft layer in each decode step."""
-    bindings = _stored(drafting, steps) | {s: sp.Integer(v) for s, v in drafting.graph.bindings}
+    bindings = _stored(drafting, steps, "drafting.")
     bound = tuple(r.bind(bindings) for r in reaches_of(drafting.graph))
-    costs = sections(drafting.table, drafting.shapes, bound, bindings, steps)
+    costs = sections(drafting.table, drafting.shapes, bound, bindings, steps, "drafting")
     joined = next(c.layers for c in costs if c.kernels)
     once = generation(costs, replace(plan, where="drafting", queries=sp.Integer(1)), steps)
     return steps.let("drafting.layer", once.total / joined, "s", "a pass of one draft layer in each decode step")

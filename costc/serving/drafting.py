@@ -25,7 +25,6 @@ def committed(steps: Steps) -> sp.Expr:
     return steps.let("drafting.committed", expr, "1", "tokens that a step commits for each sequence")
 
 
-
 def drafted(layer: sp.Expr | None) -> sp.Expr:
     """Time of the drafts in all decode steps of a run without them, from that of one pass of a draft layer in each."""
     return S.draft_tokens * layer if layer is not None else sp.Integer(0)

@@ -39,10 +39,15 @@ class SectionCost:
 
 
 def sections(
-    table: CostTable, shapes: tuple[Shape, ...], reaches: tuple[Reach, ...], bindings: Bindings, steps: Steps
+    table: CostTable,
+    shapes: tuple[Shape, ...],
+    reaches: tuple[Reach, ...],
+    bindings: Bindings,
+    steps: Steps,
+    where: str = "",
 ) -> tuple[SectionCost, ...]:
-    """The sections of a phase, with what they ask for named as steps."""
-    found = tuple(units(table, shapes, reaches, bindings, steps))
+    """The sections of a phase, with what they ask for named as steps, whose names begin with `where` (default: the phase)."""
+    found = tuple(units(table, shapes, reaches, bindings, steps, where or table.rows[0].phase))
     return tuple(_section(tuple(u for u in found if u.section == name)) for name in dict.fromkeys(u.section for u in found))
 
 
@@ -53,7 +58,7 @@ def _section(own: tuple[Unit, ...]) -> SectionCost:
     return SectionCost(one.section, one.group, one.layers, one.stage_layers, kernels, collectives)
 
 
-def layers_of(costs: tuple[SectionCost, ...]) -> tuple[sp.Expr, sp.Expr]:
-    """(layers, layers with experts)."""
-    by_group = {g: sp.Add(*(c.layers for c in costs if c.group == g)) for g in ("attention", "mixer", "experts")}
-    return by_group["attention"] + by_group["mixer"], by_group["experts"]
+def launches_of(costs: tuple[SectionCost, ...]) -> tuple[sp.Expr, bool]:
+    """Kernels and collectives that a step launches, the routed experts of a layer as one, and whether there are experts."""
+    count = sp.Add(*(c.layers * len(c.units) for c in costs if c.kernels))
+    return count, any(c.group == "experts" for c in costs)

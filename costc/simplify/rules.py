@@ -104,20 +104,32 @@ def _outside(expr: sp.Expr) -> sp.Expr:
 
 
 def invert_once(program: Program) -> Program:
-    """Divide once by what is a divisor in many places, then multiply; but for what is rounded: 3 may come out above 3."""
-    rounded = {f for s in program.steps for f in s.expr.atoms(sp.floor, sp.ceiling)}
-    kept = {s.symbol for s in program.steps if s.expr.has(sp.floor, sp.ceiling)} | {x for f in rounded for x in f.free_symbols}
-    inverted = [s for s in program.steps if s.symbol not in kept]
-    within = {s.name: {p for p in s.expr.atoms(sp.Pow) if p.exp is sp.S.NegativeOne and p.base.is_Symbol} for s in inverted}
+    """Divide once by what is a divisor in many places, then multiply."""
+    rounded = _rounded(program)
+    within = {s.name: set() if s.symbol in rounded else {p for p in _divisions(s) if p.base.is_Symbol} for s in program.steps}
     powers = Counter(p for found in within.values() for p in found)
     inverse = {p: step_symbol(f"inverse.{p.base}") for p, n in powers.items() if n > 1}
     defined = {p.base: Step(s.name, p, _inverse_unit(program, p.base), f"1 / {p.base}") for p, s in inverse.items()}
     steps = [defined.pop(x) for x in program.inputs if x in defined]
     for step in program.steps:
-        steps.append(replace(step, expr=step.expr.xreplace(inverse)) if within.get(step.name, set()) & set(inverse) else step)
+        steps.append(replace(step, expr=step.expr.xreplace(inverse)) if within[step.name] & set(inverse) else step)
         if step.symbol in defined:
             steps.append(defined.pop(step.symbol))
     return program.evolve(steps=tuple(steps))
+
+
+def _divisions(step: Step) -> set[sp.Expr]:
+    return {p for p in step.expr.atoms(sp.Pow) if p.exp is sp.S.NegativeOne}
+
+
+def _rounded(program: Program) -> set[sp.Symbol]:
+    """Steps that are rounded to whole numbers. They keep their divisions: n / m is a whole number where m divides n, but
+    n x (1 / m) may come out above it."""
+    found: set[sp.Symbol] = set()
+    for step in program.steps:
+        for function in step.expr.atoms(sp.floor, sp.ceiling):
+            found |= {step.symbol, *function.free_symbols}
+    return found
 
 
 def _inverse_unit(program: Program, symbol: sp.Symbol) -> str:
@@ -130,8 +142,13 @@ def _inverse_unit(program: Program, symbol: sp.Symbol) -> str:
 def share(program: Program) -> Program:
     """Name subexpressions that stand in several places."""
     names = (step_symbol(f"shared.{i}") for i in count())
-    replacements, reduced = sp.cse([s.expr for s in program.steps], symbols=names, order="none", list=True)
-    parts = dict(replacements)
+    rounded = _rounded(program)
+    divisions = sorted({p for s in program.steps if s.symbol in rounded for p in _divisions(s)}, key=str)
+    apart = {p: step_symbol(f"apart.{i}") for i, p in enumerate(divisions)}
+    whole = {symbol: p for p, symbol in apart.items()}
+    exprs = [s.expr.xreplace(apart) if s.symbol in rounded else s.expr for s in program.steps]
+    replacements, reduced = sp.cse(exprs, symbols=names, order="none", list=True)
+    parts, reduced = {s: e.xreplace(whole) for s, e in replacements}, [e.xreplace(whole) for e in reduced]
     known: set[sp.Symbol] = set(program.inputs)
     steps: list[Step] = []
 

@@ -125,6 +125,7 @@ def _within(document: Document, at: KeyPath, given: ConstantSpec, constant: Cons
         raise document.error((*at, "unit"), f"{constant.name} is in {constant.unit!r}, not {given.unit!r}")
     low, high = constant.low - ROUNDING * abs(constant.low), constant.high + ROUNDING * abs(constant.high)
     if not low <= given.value <= high:
+        unit = "" if constant.unit == "1" else f" {constant.unit}"
         raise document.error(
-            (*at, "value"), f"{constant.name} is {given.value:g}; expected {constant.low:g} to {constant.high:g} {constant.unit}"
+            (*at, "value"), f"{constant.name} is {given.value:g}; expected {constant.low:g} to {constant.high:g}{unit}"
         )

@@ -12,6 +12,7 @@ from costc.errors import not_among
 from costc.facts import Fact
 from costc.ir.platform import ANY, Efficiency, Engine, Format, Hardware, Quantization
 from costc.serving.constants import FORM as SERVING
+from costc.serving.constants import POOL_FORM as POOLS
 from costc.spec.fitted import Classes, classes
 from costc.spec.reader import Document, KeyPath, mapping
 from costc.spec.validate import FactSpec, Name, SourceSpec, Strict, Title, fact, validate
@@ -193,11 +194,22 @@ ENGINE_UNITS = {
     "max_num_seqs": "1",
     "prefill_first": "1",
     "scheduler_interval": "1",
+    "batch_wait": "1",
+    "dependent_launch": "1",
+    "synchronous": "1",
+    "unfused_experts": "1",
 }
 
 
 #: settings that an engine may not have
-MAY_BE_ZERO = ("prefill_first", "memory_reserved_share")
+MAY_BE_ZERO = (
+    "prefill_first",
+    "memory_reserved_share",
+    "batch_wait",
+    "dependent_launch",
+    "synchronous",
+    "unfused_experts",
+)
 
 
 class ProfileSpec(Strict):
@@ -234,9 +246,7 @@ def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
         for rule in rows:
             if rule not in spec.rules:
                 raise document.key_error(("removed", form, dtype, rule), not_among("rule", rule, spec.rules))
-    built = Efficiency(
-        spec.name, spec.title, values, document.source, fitted, spec.device, spec.engine, spec.rules, removed
-    )
+    built = Efficiency(spec.name, spec.title, values, document.source, fitted, spec.device, spec.engine, spec.rules, removed)
     return built, tuple(spec.aliases)
 
 
@@ -247,9 +257,10 @@ def engine(document: Document) -> tuple[Engine, tuple[str, ...]]:
     _at_most_one(document, values, ("memory_utilization", "memory_weight_share", "memory_reserved_share", "prefill_first"))
     for name in ("kv_block", "max_num_batched_tokens", "max_num_seqs"):
         if not values[name].value.is_integer():
-            raise document.error(("values", name, "value"), f"{values[name].value:g} is not a whole number of tokens")
-    fitted = classes(document, spec.classes, spec.sources, {SERVING.name: SERVING}).get((SERVING.name, ANY))
-    return Engine(spec.name, spec.title, values, document.source, fitted), tuple(spec.aliases)
+            raise document.error(("values", name, "value"), f"{values[name].value:g} is not a whole number")
+    found = classes(document, spec.classes, spec.sources, {form.name: form for form in (SERVING, POOLS)})
+    fitted, pools = (found.get((form.name, ANY)) for form in (SERVING, POOLS))
+    return Engine(spec.name, spec.title, values, document.source, fitted, pools), tuple(spec.aliases)
 
 
 def _at_most_one(document: Document, values: dict[str, Fact], names: tuple[str, ...]) -> None:

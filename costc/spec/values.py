@@ -16,6 +16,7 @@ from costc.ir.platform import ANY, Efficiency, Engine, Format, Hardware, Quantiz
 from costc.latency.form import Constant
 from costc.latency.forms import FORMS
 from costc.serving.constants import CONSTANTS as SERVING
+from costc.serving.constants import POOL_CONSTANTS as POOLS
 from costc.symbols import COMPUTE_MODULES, MODULES
 
 Values = dict[str, float]
@@ -123,22 +124,28 @@ def rates(model: Model, scheme: Quantization, device: Hardware) -> Values:
 
 def settings(engine: Engine) -> Values:
     """Engine settings, and what the engine adds to its operators: nothing where that was not fitted."""
-    found = engine.fitted.constants if engine.fitted else {}
-    added = {f"serving_{c.name}": found[c.name].value if c.name in found else c.neutral for c in SERVING}
+    fitted = [part.constants for part in (engine.fitted, engine.pools) if part]
+    found = {name: constant for part in fitted for name, constant in part.items()}
+    added = {f"serving_{c.name}": found[c.name].value if c.name in found else c.neutral for c in (*SERVING, *POOLS)}
     return {k: f.value for k, f in engine.values.items()} | added
 
 
 def constants(model: Model, scheme: Quantization, device: Hardware, profile: Efficiency) -> Values:
     """The constants of all forms of operator time, each for the format that it is computed in."""
     found: Values = {}
-    formats = {c.module: _format(c, model, scheme) for c in computing(model, scheme, device)}
+    own = formats(model, scheme, device)
     for form in FORMS.values():
         for constant in form.constants:
-            of = formats if constant.per_dtype else {"": ANY}
+            of = own if constant.per_dtype else {"": ANY}
             for module, name in of.items():
                 tail = f"_{S.key(module)}" if module else ""
                 found[f"{form.name}_{constant.name}{tail}"] = _constant(profile, form.name, constant, name)
     return found
+
+
+def formats(model: Model, scheme: Quantization, device: Hardware) -> dict[str, str]:
+    """The format by which each module's constants are looked up."""
+    return {c.module: _format(c, model, scheme) for c in computing(model, scheme, device)}
 
 
 def _format(c: Computing, model: Model, scheme: Quantization) -> str:

@@ -21,12 +21,15 @@ from costc import symbols as S
 from costc.api import CostModel
 from costc.blocks import ATTENTION, FFN
 from costc.blocks.base import BATCH, SEQ, Block, Builder
+from costc.count import shapes
 from costc.dtypes import DTYPES, Dtype
 from costc.emit import TARGETS, Artifact, Target
 from costc.emit.targets import numpy as numpy_target
 from costc.errors import DegreeError, SpecError
 from costc.ir.reach import reach
-from costc.ir.types import Axis, Constraint, Kind, Read
+from costc.ir.types import Axis, Constraint, Kind, Op, Read, Section
+from costc.latency.form import BANDWIDTH, Constant, Demand, Form
+from costc.latency.forms import FORMS
 from costc.place.mesh import STRATEGIES, Sizes, Strategy
 from costc.spec import model as model_spec
 from costc.spec import platform
@@ -407,6 +410,68 @@ def test_parallelism_in_a_study(beside: Path, tmp_path: Path) -> None:
 
     compile_study(path, tmp_path / "out")
     assert "xp" in (tmp_path / "out/generated/toy_study").rglob("evaluator.py").__next__().read_text(encoding="utf-8")
+
+
+# ---- a closed form of operator time
+
+TOY_PROFILE = """\
+name: toy-fitted
+title: Toy, fitted
+device: h100-sxm
+engine: toy
+sources: {guess: {title: a guess}}
+values:
+  compute_efficiency: {value: 1, source: guess, kind: assumed}
+  memory_efficiency: {value: 1, source: guess, kind: assumed}
+  link_efficiency: {value: 1, source: guess, kind: assumed}
+  launch_latency: {value: 0 s, source: guess, kind: assumed}
+  scale_up_latency: {value: 0 s, source: guess, kind: assumed}
+  scale_out_latency: {value: 0 s, source: guess, kind: assumed}
+classes:
+  toy_stream:
+    any:
+      source: guess
+      n: 10
+      constants:
+        launch_latency: {value: 2.0e-05, std: 0, unit: s, kind: fitted}
+        passes: {value: 3, std: 0, unit: "1", kind: fitted}
+"""
+
+
+@pytest.fixture
+def toy_stream(monkeypatch: pytest.MonkeyPatch) -> Iterator[Form]:
+    """The form of the guide, for norms, by a rule on structure."""
+    names: dict[str, Any] = {"Demand": Demand, "Constant": Constant, "Form": Form, "BANDWIDTH": BANDWIDTH}
+    exec(compile(next(x for x in samples("python") if "toy_stream" in x), str(GUIDE), "exec"), names)
+    (form,) = names["FORMS"]
+    monkeypatch.setitem(FORMS, form.name, form)
+    of = shapes._of
+
+    def ruled(section: Section, ops: tuple[Op, ...], phase: str) -> tuple[str, dict[str, sp.Expr]]:
+        return ("toy_stream", {}) if ops[-1].name == "norm" else of(section, ops, phase)
+
+    monkeypatch.setattr(shapes, "_of", ruled)
+    yield form
+    for name in [n for n in S.VARS if n.startswith("toy_stream")]:
+        del S.VARS[name]
+
+
+@pytest.mark.usefixtures("toy_stream")
+def test_form_of_time() -> None:
+    model = compiled()
+    asked = [s for s in model.evaluator.inputs if s.startswith("toy_stream")]
+    assert asked == ["toy_stream_launch_latency", "toy_stream_passes"]
+    profile = platform.efficiency(parse(TOY_PROFILE, "toy-fitted.yaml"))[0]
+    fitted = {k: v for k, v in model.values("h100-sxm", "bf16", profile).items() if k in asked}
+    assert fitted == {"toy_stream_launch_latency": 2e-5, "toy_stream_passes": 3.0}
+    values = {**model.values("h100-sxm", "bf16", "ideal"), **dict.fromkeys(STRATEGIES, 1)}
+    values |= {"batch": 4, "isl": 1000, "osl": 2, "microbatches": 1}
+    neutral, changed = model.evaluator(values), model.evaluator({**values, **fitted})
+    # nine norms, each of them launched and its bytes moved twice more: a sum of two tensors and their norm, and its weights
+    byte = 4 * (4 * 512 * 2) + 512 * 2
+    wanted = 9 * (2e-5 + (3 - 1) * byte / values["memory_bandwidth"])
+    assert changed["tpot"] - neutral["tpot"] == pytest.approx(wanted, rel=1e-9)
+    agrees(model, batch=4, isl=100)
 
 
 # ---- what CONTRIBUTING.md shows

@@ -1,6 +1,7 @@
-"""AIConfigurator's own predictions for measured rows, with costc's beside them: `python -m tests.bench.aiconfigurator TABLE`.
+"""AIConfigurator's own predictions for measured rows, with costc's beside them: `python -m tests.bench.aiconfigurator`.
 
-TABLE is the cleaned table of measurements (`table` = main or disagg). The estimates are those of the estimator core in the wheel
+The rows are those of costc's ledger (`costc validate`), and costc's predictions are made anew, leaving each row's family out.
+AIConfigurator's estimates are those of the estimator core in the wheel
 `aiconfigurator-core`, called as its command line calls it: the row's quantization modes, its batch per attention rank, a context
 budget of one prompt a step, the data version that the tool takes by default where it has none for the row's. The wheel is wanted
 for this program alone; without it the program says so and ends.
@@ -10,10 +11,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.metadata
 import importlib.util
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -31,6 +34,9 @@ LIKE = {
 }
 #: what the tool multiplies in disaggregated serving: prefill and decode latencies, and the queue before prefill
 PREFILL, DECODE, QUEUE = 1.1, 1.08, 1.8
+
+#: predictions of both tools
+TIMES = ("aic_ttft_ms", "aic_tpot_ms", "costc_ttft_ms", "costc_tpot_ms")
 
 Row = Mapping[str, Any]
 Estimate = tuple[float, float]
@@ -207,40 +213,65 @@ def predict(table: pd.DataFrame) -> pd.DataFrame:
     return table[["id", "meas_id"]].join(pd.DataFrame(found, columns=columns, index=table.index))
 
 
-def errors(table: pd.DataFrame, prefix: str, by: str | None = None) -> pd.DataFrame:
-    """Predicted rows, and mean and median absolute error in percent, of TPOT and TTFT, in all and by a column."""
+def errors(table: pd.DataFrame, prefix: str) -> dict[str, float]:
+    """Mean and median absolute error of a tool in percent, of TPOT and TTFT, over the rows that it predicts."""
+    found = {}
+    for metric in ("tpot", "ttft"):
+        off = (table[f"{prefix}_{metric}_ms"] / table[f"silicon_{metric}_ms"] - 1).abs() * 100
+        found |= {f"{prefix}_{metric}_mean": off.mean(), f"{prefix}_{metric}_median": off.median()}
+    return found
+
+
+def side_by_side(table: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Errors of AIConfigurator and of costc on the rows that AIConfigurator predicts, and (`all_`) of costc on all, by group."""
     rows = []
-    groups = [("all", table), *(table.groupby(by) if by else ())]
-    for name, group in groups:
-        line: dict[str, Any] = {"rows": name, "n": len(group), "predicted": int(group[f"{prefix}_tpot_ms"].notna().sum())}
-        for metric in ("tpot", "ttft"):
-            off = (group[f"{prefix}_{metric}_ms"] / group[f"silicon_{metric}_ms"] - 1).abs() * 100
-            line |= {f"{metric} mean": off.mean(), f"{metric} median": off.median()}
-        rows.append(line)
-    return pd.DataFrame(rows).set_index("rows")
+    ours = {"costc_ttft_ms": "all_ttft_ms", "costc_tpot_ms": "all_tpot_ms"}
+    groups = [("all", "all", table)]
+    groups += [(by, str(name), group) for by in ("system", "backend", "family") for name, group in table.groupby(by)]
+    for by, name, group in groups:
+        both = group[group["aic_tpot_ms"].notna()]
+        line = {"table": kind, "by": by, "group": name, "n": len(group), "predicted": len(both)}
+        rows.append(line | errors(both, "aic") | errors(both, "costc") | errors(group.rename(columns=ours), "all"))
+    return pd.DataFrame(rows)
+
+
+def ours(kind: str) -> pd.DataFrame:
+    """costc's predictions of a table of the ledger, in milliseconds, by the row's id; nothing where it has none."""
+    from costc.calibrate import ledger
+    from costc.spec.catalog import Catalog
+
+    rows, _ = ledger.build(Catalog(), ("family",))
+    found = rows[rows["table"] == kind].set_index("id")[["ttft_family", "tpot_family"]]
+    return found.set_axis(["costc_ttft_ms", "costc_tpot_ms"], axis=1)
 
 
 def main() -> int:
-    """Run both tables; write the predictions where asked to."""
+    """Run both tables; print both tools' errors, and write them and the predictions where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("table", type=Path, help="cleaned measurements, CSV")
-    parser.add_argument("--out", type=Path, help="folder for aic_main.csv and aic_disagg.csv")
+    parser.add_argument("--out", type=Path, help="folder for the summary (accuracy_aiconfigurator.csv)")
+    parser.add_argument("--rows", type=Path, help="folder for the predictions of each row")
     given = parser.parse_args()
     if importlib.util.find_spec("aiconfigurator_core") is None:
         print("aiconfigurator-core is not installed here: nothing to compare with (pip install aiconfigurator-core==0.12.0)")
         return 0
-    cleaned = pd.read_csv(given.table, low_memory=False)
+    from costc.calibrate.silicon import sample
+
+    cleaned, summaries = sample(), []
     for kind in ("main", "disagg"):
         rows = cleaned[cleaned["table"] == kind]
         found = predict(rows)
-        if given.out:
-            found.to_csv(given.out / f"aic_{kind}.csv", index=False)
-        beside = rows.join(found[["aic_ttft_ms", "aic_tpot_ms"]])
-        print(f"\n{kind}: AIConfigurator, absolute error in percent")
-        for by in ("system", "backend", "family"):
-            print(errors(beside, "aic", by).to_string(float_format="{:.1f}".format))
+        beside = rows.join(found[["aic_ttft_ms", "aic_tpot_ms"]]).join(ours(kind), on="id")
+        if given.rows:
+            beside[["id", *TIMES]].join(found["reason"]).to_csv(given.rows / f"aic_{kind}.csv", index=False)
+        summaries.append(side_by_side(beside, kind))
+        print(f"\n{kind}: absolute error in percent; costc on the rows that AIConfigurator predicts, and (all) on all rows")
+        print(summaries[-1].drop(columns="table").to_string(index=False, float_format="{:.1f}".format))
         why = found["reason"].str.replace(r"[\d(].*", "", regex=True)
-        print(why[why != ""].value_counts().head(12).to_string())
+        print("not predicted by AIConfigurator:\n" + why[why != ""].value_counts().head(12).to_string())
+    if given.out:
+        told = {"date": date.today().isoformat(), "version": importlib.metadata.version("aiconfigurator-core")}
+        whole = pd.concat(summaries).assign(**told)
+        whole.to_csv(given.out / "accuracy_aiconfigurator.csv", index=False, float_format="%.2f")
     return 0
 
 

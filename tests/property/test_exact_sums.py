@@ -7,8 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from costc.ir.reach import Reach, Segment, Window
-from costc.latency.positions import sum_of_max
+from costc.latency.affine import SEQUENCES
+from costc.latency.form import Pieces
+from costc.latency.positions import over_segments, sum_of_max
+from costc.latency.units import Unit
+from costc.minmax import Ceiling
 from costc.program import Steps, Turn
+from costc.symbols import seq
 
 rational = st.fractions(min_value=-20, max_value=20, max_denominator=7)
 size = st.integers(1, 300)
@@ -95,3 +100,58 @@ def test_the_cache_keeps_what_the_next_token_can_reach(tokens: int, window: int 
     kept = int(_law(window).stored(sp.Integer(tokens)))
     assert kept == (tokens if window is None else min(tokens, window))
     assert kept >= len(_attended(tokens, window)) - 1
+
+
+# ---- time over positions, with all that a form may hold: a fixed part, two lines that cross, and a part of the lesser
+
+ONE, ZERO = sp.Integer(1), sp.Integer(0)
+
+
+@st.composite
+def _pieces_of_a_form(draw: st.DrawFn, law: Reach) -> Pieces:
+    """Computing and moving affine in pairs and context, each with its own share of the sequences and of the new tokens."""
+    share = st.fractions(min_value=0, max_value=3, max_denominator=7)
+    lines = []
+    for _ in range(2):
+        fixed, new, pairs, context = (_exact(draw(share)) for _ in range(4))
+        lines.append(SEQUENCES * (fixed + new * seq + pairs * law.pairs + context * law.context))
+    fixed, overlap = _exact(draw(share)), _exact(draw(st.fractions(min_value=0, max_value=1, max_denominator=7)))
+    return Pieces(fixed * Ceiling(SEQUENCES * seq / 3), lines[0], lines[1], overlap)
+
+
+def _by_loops(pieces: Pieces, law: Reach, found: list[tuple[int, int, int]], sequences: int) -> sp.Expr:
+    """Each piece by itself, by the form's own time."""
+    total = ZERO
+    for new, pairs, context in found:
+        at = {SEQUENCES: sequences, seq: new, law.pairs: pairs, law.context: context}
+        total += pieces.time.xreplace({k: sp.Integer(v) for k, v in at.items()}).doit()
+    return total
+
+
+def _summed(pieces: Pieces, law: Reach, segments: tuple[Segment, ...], sequences: int) -> sp.Expr:
+    steps = Steps()
+    unit = Unit("section", "unit", ("unit",), "attention", ONE, ONE, ZERO, ZERO, False, law, pieces)
+    return _value(over_segments(unit, segments, sp.Integer(sequences), "sum", steps), steps)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.data(), st.integers(1, 60), st.integers(1, 40), st.none() | st.integers(1, 50), st.integers(1, 4))
+def test_time_over_a_generation_is_that_of_its_steps(
+    data: st.DataObject, first: int, count: int, window: int | None, sequences: int
+) -> None:
+    law = _law(window)
+    pieces = data.draw(_pieces_of_a_form(law))
+    closed = _summed(pieces, law, law.decode(sp.Integer(first), sp.Integer(count)), sequences)
+    assert closed == _by_loops(pieces, law, [_piece(first - 1 + j, 1, window) for j in range(count)], sequences)
+
+
+@settings(derandomize=True, deadline=None, max_examples=60)
+@given(st.data(), st.integers(1, 120), st.integers(1, 40), st.none() | st.integers(1, 50), st.integers(1, 4))
+def test_time_over_a_prompt_is_that_of_its_pieces(
+    data: st.DataObject, length: int, piece: int, window: int | None, sequences: int
+) -> None:
+    law, piece = _law(window), min(piece, length)
+    pieces = data.draw(_pieces_of_a_form(law))
+    closed = _summed(pieces, law, law.prefill(sp.Integer(length), sp.Integer(piece)), sequences)
+    each = [_piece(past, min(piece, length - past), window) for past in range(0, length, piece)]
+    assert closed == _by_loops(pieces, law, each, sequences)

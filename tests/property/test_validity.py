@@ -74,14 +74,19 @@ def test_a_sweep_of_bad_points_alone_is_empty() -> None:
 
 
 budgets = st.sampled_from([64, 2048, 8192])
+#: shares of weights, and of activations and framework, that engines charge to their fraction of the memory
+divisions = st.sampled_from([(1, 1), (1, 0), (0.92, 0.92)])
 
 
 @quick
-@given(st.sampled_from(FAMILIES), st.integers(0, 10), st.integers(1, 20000), st.integers(1, 5000), budgets)
-def test_the_largest_batch_fits_and_a_larger_one_does_not(name: str, which: int, isl: int, osl: int, budget: int) -> None:
+@given(st.sampled_from(FAMILIES), st.integers(0, 10), st.integers(1, 20000), st.integers(1, 5000), budgets, divisions)
+def test_the_largest_batch_fits_and_a_larger_one_does_not(
+    name: str, which: int, isl: int, osl: int, budget: int, shares: tuple[float, float]
+) -> None:
     plan = degrees(PLANS[name][which % len(PLANS[name])])
     for hardware in ("h100-sxm", "mi325x", "b200"):
-        work = {**platform(name, hardware), **plan, "isl": isl, "osl": osl, "max_num_batched_tokens": budget}
+        engine = dict(zip(("memory_weight_share", "memory_reserved_share"), shares, strict=True))
+        work = {**platform(name, hardware), **engine, **plan, "isl": isl, "osl": osl, "max_num_batched_tokens": budget}
         most = float(run(name, {**work, "batch": 1})["max_batch"])
         assert most % plan["dp"] == 0
         larger = run(name, {**work, "batch": most + plan["dp"]})

@@ -69,3 +69,13 @@ def test_emitted_numpy_equals_exact_arithmetic(name: str) -> None:
         assert found.keys() == wanted.keys()
         for output, value in wanted.items():
             assert float(found[output]) == pytest.approx(float(value), rel=1e-12, abs=0), output
+
+
+@pytest.mark.parametrize("microbatches", [3, 7])
+def test_simplification_never_rounds_up_a_whole_number(microbatches: int) -> None:
+    # n x (1 / m) lies above n / m for some n: one round more, and a third more time
+    name = "llama-3.1-8b"
+    points = {**_points(name, 1)[0], **degrees((1, 1, 1, 1)), "microbatches": microbatches, "batch": np.arange(1.0, 20001)}
+    before, after = Evaluator(model(name).program)(points), model(name).evaluator(points)
+    for output in ("ttft", "tpot"):
+        np.testing.assert_allclose(after[output], before[output], rtol=1e-12, atol=0, err_msg=output)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from typing import Any
+from typing import Any, Protocol
 
 import sympy as sp
 
@@ -40,6 +40,14 @@ class Amount:
 
     def __call__(self, env: Mapping[str, float]) -> float:
         return float(self.function(*(env[n] for n in self.names)))
+
+
+class Part(Protocol):
+    """Seconds of one launch, and those to start it."""
+
+    def __call__(self, env: Env) -> float: ...
+
+    def launch(self, env: Env) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -73,7 +81,7 @@ class Piece:
 
     section: str
     name: str
-    parts: tuple[Timed, ...]
+    parts: tuple[Part, ...]
     layers: Amount
     stage_layers: Amount
     communicates: bool
@@ -210,13 +218,13 @@ def _tokens(env: Env, count: float) -> Env:
     return {**env, "batch": env["dp"] * count, "seq": 1.0, "sequences": count}
 
 
-def ttft(name: str, env: Env) -> float:
+def ttft(name: str, env: Env, units: Callable[[str, str], tuple[Piece, ...]] = pieces) -> float:
     """Each step in turn on the last stage, then one step of full size through the other stages."""
     p = plan(env)
     isl, step = int(env["isl"]), p.step_tokens
     piece = min(step, isl)
     total = 0.0
-    for k in pieces(name, "prefill"):
+    for k in units(name, "prefill"):
         layers, stage = k.layers(env), k.stage_layers(env)
         times = []
         if k.grows == "tokens":
@@ -242,12 +250,12 @@ def ttft(name: str, env: Env) -> float:
     return total
 
 
-def tpot(name: str, env: Env) -> float:
+def tpot(name: str, env: Env, units: Callable[[str, str], tuple[Piece, ...]] = pieces) -> float:
     """Each position in turn: one micro-batch through all stages, or all of them through the last one."""
     p = plan(env)
     chain = fullest = 0.0
     count = int(env["osl"]) - 1
-    for k in pieces(name, "decode"):
+    for k in units(name, "decode"):
         layers, stage = k.layers(env), k.stage_layers(env)
         now = _tokens(env, p.micro)
         if k.grows == "positions":

@@ -51,14 +51,13 @@ def test_drafts_that_are_never_accepted_only_cost(model: CostModel) -> None:
     assert found[0] < found[1]
 
 
-def test_drafts_help_while_memory_binds_and_less_in_large_batches(model: CostModel) -> None:
+def test_drafts_help_while_memory_binds(model: CostModel) -> None:
     def gain(batch: int) -> float:
         drafted = tpot(model, draft_tokens=2, acceptance=0.8, batch=batch)
         return float(drafted / tpot(model, draft_tokens=0, acceptance=0.0, batch=batch))
 
     # verified tokens visit experts of their own, so that a mixture gains less than the 2.4 tokens a step
     assert 1 / 2.44 < gain(1) < 0.9
-    assert gain(1) < gain(4096)
 
 
 def test_a_model_without_draft_layers_takes_none() -> None:

@@ -184,13 +184,14 @@ def source(program: Program) -> tuple[str, str, str]:
     integers = [mangle(s.name) for s in program.inputs if s.is_integer and s.is_positive]
     checks = " & ".join(printer.is_zero(e) for e in program.valid)
     lines = [f"valid = _whole({', '.join(integers)})" + (f" & {checks}" if checks else "")]
-    lines.append("batch = np.where(valid, batch, np.nan)")
+    source = S.batch if S.batch in program.inputs else program.inputs[0]
+    lines.append(f"{mangle(source.name)} = np.where(valid, {mangle(source.name)}, np.nan)")
     for step, dead in zip(program.steps, last_uses(program), strict=True):
         lines.append(f"{mangle(step.name)} = {printer.doprint(step.expr)}")
         if dead:
             lines.append(f"del {', '.join(dead)}")
     # a comparison with NaN is false, not NaN: what holds one is masked itself
-    from_batch = depending(program, S.batch) - {s.symbol for s in program.steps if s.expr.has(sp.Piecewise)}
+    from_batch = depending(program, source) - {s.symbol for s in program.steps if s.expr.has(sp.Piecewise)}
     returned = ",\n".join(
         mangle(o.step) if step_symbol(o.step) in from_batch else f"np.where(valid, {mangle(o.step)}, np.nan)"
         for o in program.outputs

@@ -1,11 +1,17 @@
-"""Closed forms of operator time, one file for each class."""
+"""Closed forms of operator time, one file for each class: every file here says its forms in `FORMS`."""
 
 from __future__ import annotations
 
-from costc.latency.form import Form
-from costc.latency.forms import attention, collective, elementwise, gemm, grouped_gemm, link, mla, roofline, scan
+from importlib import import_module
+from pkgutil import iter_modules
 
-_MODULES = (roofline, elementwise, scan, gemm, grouped_gemm, attention, mla, collective, link)
-FORMS: dict[str, Form] = {form.name: form for module in _MODULES for form in module.FORMS}
+from costc.latency.form import Form
+from costc.latency.forms import mla
+
+FORMS: dict[str, Form] = {
+    form.name: form
+    for module in sorted(m.name for m in iter_modules(__path__))
+    for form in import_module(f"{__name__}.{module}").FORMS
+}
 #: structures that a form is known for by another name
 CLASSES = {"prefill_latent": mla.PREFILL.name, "decode_latent": mla.DECODE.name}
