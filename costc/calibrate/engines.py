@@ -1,166 +1,64 @@
-"""A user's serving results into engine settings: what the engine adds to its operators, with what was known before as prior."""
+"""An engine's spec with its fitted constants and its errors by device: what follows `MARK` in its file is written here."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from costc.calibrate import measurements
-from costc.calibrate.cautious import FEW
-from costc.calibrate.fit import Priors
-from costc.calibrate.kernels import Mask
-from costc.calibrate.loops import Loops, Profiles
-from costc.calibrate.own import SHARE
-from costc.calibrate.points import Flag, Point
-from costc.calibrate.profile import ERROR, rounded, rounded_constant
-from costc.calibrate.robust import replaced
-from costc.calibrate.runs import SETTINGS
-from costc.calibrate.serving import ServingFit, fit_serving
-from costc.calibrate.split import HELD_OUT, side
-from costc.closed import PROTOCOL
-from costc.errors import CostcError
-from costc.facts import Source
-from costc.ir.platform import ANY, Efficiency, Engine, FittedClass, HeldOut
+from costc.calibrate.ledger import TIMES, constants
+from costc.calibrate.loops import Loops
+from costc.calibrate.serving import ServingFit
+from costc.calibrate.validate import digest
+from costc.ir.platform import OTHER
 from costc.serving.constants import CONSTANTS, FORM
-from costc.spec.catalog import Catalog
-from costc.spec.profiles import efficiency_profile, engine_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pandas as pd
 
-#: what a point must say, or the caller for all
-NEEDED: Final = ("model", "device", "engine")
-DEGREES: Final = ("tp", "dp", "ep")
-#: a setting of the scheduler, which times say little about
-KNOWN: Final = ("kept_output",)
+    Frame = pd.DataFrame
+
+MARK: Final = "# fitted: written by `costc calibrate --engines`"
+#: key of the measurements among the sources of the file
+SOURCE: Final = "silicon"
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """Engine settings with fitted constants, the fit behind them, and rows that were not used."""
-
-    engine: Engine
-    fit: ServingFit
-    flags: tuple[Flag, ...]
-
-
-def calibrated(
-    paths: Sequence[Path],
-    catalog: Catalog,
-    name: str | None,
-    given: Mapping[str, str],
-    degrees: Mapping[str, int],
-    efficiency: str,
-) -> Calibration:
-    """Engine settings of that name (default: the engine's and `measured`) from serving results.
-
-    Args:
-        given: model, device, engine and quantization of all points that do not say them.
-        degrees: parallel degrees of all points that do not say them.
-        efficiency: the profile that gives the operators' times.
-
-    Raises:
-        CostcError: what reading raises, points of several engines, or points that lack a model, device or engine.
-    """
-    found = measurements.read(paths)
-    points = [_labelled(point, given, degrees) for point in found.points]
-    used = [point for point in points if point.concurrency is not None]
-    flags = [Flag(p.source, p.line, "a rate without concurrency: a closed loop is fitted") for p in points if p not in used]
-    if not used:
-        raise CostcError(f"{', '.join(map(str, paths))}: no point says how many requests were in flight; a fit needs concurrency")
-    engines = sorted({point.labels["engine"] for point in used})
-    if len(engines) > 1:
-        raise CostcError(f"points of {', '.join(engines)}: calibrate one engine at a time (--engine)")
-    base = catalog.engine(engines[0])
-    name = name or f"{base.name}-measured"
-    if engine_of(name) != engine_of(base.name):
-        raise CostcError(
-            f"{name!r} would be taken for {engine_of(name)}'s: a name of {base.name}'s settings begins '{base.name}-'"
-        )
-    frame = _frame(used, base, catalog)
-    constants = replaced(tuple(c for c in CONSTANTS if c.name not in KNOWN), priors(base))
-    loops = Loops.of(frame, _profiles(catalog, base, efficiency), catalog, [c.name for c in constants])
-    ttft, tpot = (np.array([getattr(p, t) or np.nan for p in used], dtype=np.float64) for t in ("ttft", "tpot"))
-    fit = fit_serving(constants, loops, ttft, tpot, _apart(used))
-    title = f"measurements of {', '.join(path.name for path in paths)}, SHA-256 {_digest(paths)}"
-    built = replace(base, name=name, title=f"{base.title}, with {paths[0].name}", fitted=_class(fit, title), origin="")
-    return Calibration(built, fit, tuple(sorted((*found.flags, *flags), key=lambda f: (f.source, f.line))))
+def written(path: Path, engine: str, ledger: Frame, loops: Loops) -> str:
+    """The file's text with the constants of an engine fitted to all rows, and errors of the folds that leave out."""
+    head = path.read_text().partition(MARK)[0].rstrip("\n")
+    own = ledger[ledger["engine"] == engine]
+    fit = constants(ledger, loops, engine, np.zeros(len(ledger), dtype=bool))
+    assert fit is not None
+    return "\n".join([head, MARK, *_constants(fit, own), *_accuracy(own), ""])
 
 
-def priors(base: Engine) -> Priors:
-    """What settings say of an engine's constants, as values and spreads."""
-    known = base.fitted.constants if base.fitted else {}
-    found: dict[str, tuple[float, float]] = {}
-    for constant in CONSTANTS:
-        if constant.name in known:
-            one = known[constant.name]
-            deviation = one.std / one.value if constant.log and one.value > 0 else one.std
-            found[constant.name] = (one.value, min(max(deviation, SHARE * constant.spread), constant.spread))
-    return found
+def _constants(fit: ServingFit, own: Frame) -> list[str]:
+    off = _off(own, "tpot", "family")
+    lines = ["classes:", f"  {FORM.name}:", "    any:", f"      source: {SOURCE}", f"      n: {fit.n}"]
+    lines += [f"      held_out: {off}", f"      digest: {hashlib.sha256(digest(own).encode()).hexdigest()[:16]}", "      constants:"]
+    for c in CONSTANTS:
+        found = fit.constants[c.name]
+        said = f"value: {found.value:.4g}, std: {found.std:.2g}, unit: {_unit(found.unit)}, kind: {found.kind}"
+        lines.append(f"        {c.name}: {{{said}}}")
+    return lines
 
 
-def _labelled(point: Point, given: Mapping[str, str], degrees: Mapping[str, int]) -> Point:
-    """The point with what the caller says of all; what it says itself stands."""
-    labels = {**given, **point.labels}
-    for name in NEEDED:
-        if not labels.get(name):
-            raise CostcError(f"{point.source}:{point.line}: no {name}; name it in a column or with --{name}")
-    return replace(point, labels=labels, degrees={**degrees, **point.degrees})
+def _unit(unit: str) -> str:
+    return f"'{unit}'" if unit.isdigit() else unit
 
 
-def _frame(points: Sequence[Point], engine: Engine, catalog: Catalog) -> pd.DataFrame:
-    """What each point ran, as `Loops` takes it."""
-    import pandas as pd
-
-    settings = {name: engine.values[name].value for name in SETTINGS if name in engine.values}
-    rows = [
-        {
-            **{name: PROTOCOL.get(name, 0.0) for name in SETTINGS},
-            **settings,
-            "model": point.labels["model"],
-            "scheme": point.labels.get("quantization", ""),
-            "hardware": catalog.hardware(point.labels["device"]).name,
-            "engine": point.labels["engine"],
-            "kv_cache": "",
-            **{name: float(point.degrees.get(name, 1)) for name in DEGREES},
-            "batch": float(point.concurrency or 1),
-            "isl": max(1.0, float(round(point.isl))),
-            "osl": max(2.0, float(round(point.osl))),
-            "waves": max(1.0, point.requests / point.concurrency) if point.requests and point.concurrency else PROTOCOL["waves"],
-            "length_spread": 1 - point.spread if point.spread else 0.0,
-        }
-        for point in points
-    ]
-    return pd.DataFrame(rows)
+def _accuracy(own: Frame) -> list[str]:
+    """Errors on each device without the model's family, and on devices without any row of theirs."""
+    lines = ["accuracy:"]
+    for device, rows in own.groupby("hardware"):
+        both = ", ".join(f"{name}: {_off(rows, name, 'family')}" for name in TIMES)
+        lines.append(f"  {device}: {{{both}}}")
+    both = ", ".join(f"{name}: {_off(own, name, 'device')}" for name in TIMES)
+    return [*lines, f"  {OTHER}: {{{both}}}"]
 
 
-def _profiles(catalog: Catalog, engine: Engine, efficiency: str) -> Profiles:
-    def of(device: str, _: str) -> Efficiency:
-        return efficiency_profile(catalog, efficiency, catalog.hardware(device), engine)
-
-    return of
-
-
-def _apart(points: Sequence[Point]) -> Mask:
-    """Points held out by the hash of their load, where there are enough for two halves."""
-    if len(points) < 2 * FEW:
-        return np.zeros(len(points), dtype=bool)
-    return np.array([side(*p.configuration, *p.load) == HELD_OUT for p in points], dtype=bool)
-
-
-def _digest(paths: Sequence[Path]) -> str:
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()[:16]
-
-
-def _class(fit: ServingFit, title: str) -> FittedClass:
-    """The constants as settings hold them; errors are those of TPOT, or of TTFT where there is none."""
-    error = fit.held_out_tpot or fit.held_out_ttft
-    shown = HeldOut(error.n, rounded(error.mean, ERROR), rounded(error.median, ERROR)) if error else None
-    constants = {name: rounded_constant(c) for name, c in fit.constants.items()}
-    return FittedClass(FORM.name, ANY, constants, Source(title), fit.n, shown)
+def _off(rows: Frame, name: str, fold: str) -> str:
+    errors = np.abs(rows[f"{name}_{fold}"] / rows[name] - 1)
+    return f"{{n: {len(rows)}, mean: {errors.mean():.3f}, median: {errors.median():.3f}}}"

@@ -154,9 +154,24 @@ class Efficiency:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """Absolute relative errors of mean TTFT and mean TPOT on a device, predicted by constants that had not seen the model."""
+
+    ttft: HeldOut
+    tpot: HeldOut
+
+
+#: devices of which nothing was measured end to end
+OTHER = "other"
+
+
+@dataclass(frozen=True)
 class Engine:
     """Settings of the serving engine that memory and batching depend on, and what it adds to its operators, and where prefill
-    and decode are apart (`pools`), where that was fitted to measurements."""
+    and decode are apart (`pools`), where that was fitted to measurements.
+
+    `accuracy`: how far its times were off on each device (`OTHER`: devices left out of the fit).
+    """
 
     name: str
     title: str
@@ -164,3 +179,9 @@ class Engine:
     origin: str = ""
     fitted: FittedClass | None = None
     pools: FittedClass | None = None
+    accuracy: Mapping[str, Accuracy] = field(default_factory=dict)
+
+    def off(self, device: str) -> tuple[Accuracy, bool] | None:
+        """How far times on a device are off, and whether they were measured there; None where nothing was fitted."""
+        own, other = self.accuracy.get(device), self.accuracy.get(OTHER)
+        return (own, True) if own else (other, False) if other else None

@@ -191,7 +191,7 @@ def _heaviest(off: Frame, time: str) -> Iterator[str]:
     whole = sum(weight for weight, *_ in groups)
     heavy = sorted(groups, key=lambda g: (-g[0], g[1]))[:WORST]
     head = ["family", "device", "engine", "scheme", "rows", "share", *(f"{time.upper()} {w}" for w in ("mean", "median", "bias"))]
-    yield from table(head, [[*words, str(e.n), percent(weight / whole), *_cells(e)] for weight, words, e in heavy], 4)
+    yield from table(head, [[*words, str(e.n), percent(weight / whole if whole else 0), *_cells(e)] for weight, words, e in heavy], 4)
 
 
 def _suspects(main: Frame) -> Iterator[str]:

@@ -10,10 +10,10 @@ from costc.blocks.refine import base
 from costc.dtypes import DTYPES, UNITS
 from costc.errors import not_among
 from costc.facts import Fact
-from costc.ir.platform import ANY, Efficiency, Engine, Format, Hardware, Quantization
+from costc.ir.platform import ANY, Accuracy, Efficiency, Engine, Format, Hardware, HeldOut, Quantization
 from costc.serving.constants import FORM as SERVING
 from costc.serving.constants import POOL_FORM as POOLS
-from costc.spec.fitted import Classes, classes
+from costc.spec.fitted import Classes, HeldOutSpec, classes
 from costc.spec.reader import Document, KeyPath, mapping
 from costc.spec.validate import FactSpec, Name, SourceSpec, Strict, Title, fact, validate
 from costc.symbols import MODULES
@@ -235,6 +235,20 @@ class EfficiencySpec(ProfileSpec):
     removed: dict[str, dict[str, dict[str, Annotated[int, Field(gt=0)]]]] = {}
 
 
+class AccuracySpec(Strict):
+    """Errors of both times on a device."""
+
+    ttft: HeldOutSpec
+    tpot: HeldOutSpec
+
+
+class EngineSpec(ProfileSpec):
+    """Settings of an engine, with the constants that were fitted, and errors by device."""
+
+    classes: Classes = {}
+    accuracy: dict[str, AccuracySpec] = {}
+
+
 def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
     """Build an efficiency profile from its spec; also its aliases."""
     spec = validate(EfficiencySpec, document, mapping(document))
@@ -252,7 +266,7 @@ def efficiency(document: Document) -> tuple[Efficiency, tuple[str, ...]]:
 
 def engine(document: Document) -> tuple[Engine, tuple[str, ...]]:
     """Build engine settings from their spec; also their aliases."""
-    spec = validate(EfficiencySpec, document, mapping(document))
+    spec = validate(EngineSpec, document, mapping(document))
     values = _values(document, spec, ENGINE_UNITS)
     _at_most_one(document, values, ("memory_utilization", "memory_weight_share", "memory_reserved_share", "prefill_first"))
     for name in ("kv_block", "max_num_batched_tokens", "max_num_seqs"):
@@ -260,7 +274,12 @@ def engine(document: Document) -> tuple[Engine, tuple[str, ...]]:
             raise document.error(("values", name, "value"), f"{values[name].value:g} is not a whole number")
     found = classes(document, spec.classes, spec.sources, {form.name: form for form in (SERVING, POOLS)})
     fitted, pools = (found.get((form.name, ANY)) for form in (SERVING, POOLS))
-    return Engine(spec.name, spec.title, values, document.source, fitted, pools), tuple(spec.aliases)
+    off = {device: Accuracy(_errors(a.ttft), _errors(a.tpot)) for device, a in spec.accuracy.items()}
+    return Engine(spec.name, spec.title, values, document.source, fitted, pools, off), tuple(spec.aliases)
+
+
+def _errors(given: HeldOutSpec) -> HeldOut:
+    return HeldOut(given.n, given.mean, given.median)
 
 
 def _at_most_one(document: Document, values: dict[str, Fact], names: tuple[str, ...]) -> None:

@@ -235,14 +235,13 @@ def side_by_side(table: pd.DataFrame, kind: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ours(kind: str) -> pd.DataFrame:
-    """costc's predictions of a table of the ledger, in milliseconds, by the row's id; nothing where it has none."""
+def ours() -> pd.DataFrame:
+    """costc's predictions of the ledger's rows, in milliseconds, by the row's id."""
     from costc.calibrate import ledger
     from costc.spec.catalog import Catalog
 
     rows, _ = ledger.build(Catalog(), ("family",))
-    found = rows[rows["table"] == kind].set_index("id")[["ttft_family", "tpot_family"]]
-    return found.set_axis(["costc_ttft_ms", "costc_tpot_ms"], axis=1)
+    return rows.set_index("id")[["ttft_family", "tpot_family"]].set_axis(["costc_ttft_ms", "costc_tpot_ms"], axis=1)
 
 
 def main() -> int:
@@ -256,11 +255,11 @@ def main() -> int:
         return 0
     from costc.calibrate.silicon import sample
 
-    cleaned, summaries = sample(), []
+    cleaned, found_by_us, summaries = sample(), ours(), []
     for kind in ("main", "disagg"):
         rows = cleaned[cleaned["table"] == kind]
         found = predict(rows)
-        beside = rows.join(found[["aic_ttft_ms", "aic_tpot_ms"]]).join(ours(kind), on="id")
+        beside = rows.join(found[["aic_ttft_ms", "aic_tpot_ms"]]).join(found_by_us, on="id")
         if given.rows:
             beside[["id", *TIMES]].join(found["reason"]).to_csv(given.rows / f"aic_{kind}.csv", index=False)
         summaries.append(side_by_side(beside, kind))
