@@ -26,5 +26,10 @@ class ClosedLoop:
         return compose_closed_loop(self._name, self._lowered["prefill"], self._lowered["decode"], self._drafting, mesh())
 
     @cached_property
+    def fast_program(self) -> Program:
+        """The program after simplification, which is what is emitted."""
+        return simplify(self.program)[0]
+
+    @cached_property
     def evaluator(self) -> Evaluator:
-        return Evaluator(simplify(self.program)[0])
+        return Evaluator(self.fast_program)

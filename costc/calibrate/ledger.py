@@ -10,7 +10,7 @@ for each engine, to the rows of the other families (fold `family`), of the other
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ import numpy as np
 
 from costc.calibrate.kernels import Floats, Mask
 from costc.calibrate.loops import Loops, Profiles
+from costc.calibrate.robust import Values
 from costc.calibrate.runs import PLATFORM, POINT, SETTINGS, runs
 from costc.calibrate.serving import ALIKE, ServingFit, fit_serving
 from costc.calibrate.silicon import sample
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 
 #: what is left out when constants are fitted that predict a row: the rows of its group in a column of the ledger
 FOLDS: Final = {"family": "family", "device": "hardware", "none": ""}
+#: the fold `family` once more, with settings of runs that were found by looking at their times
+INFERRED: Final = "inferred"
+#: what there are predictions of
+JUDGED: Final = (*FOLDS, INFERRED)
+#: an engine's constants by engine and group left out
+Fits = dict[tuple[str, str], Values]
 #: settings of the engines' schedulers that are known and not fitted
 KNOWN: Final = ("kept_output",)
 FITTED: Final = tuple(c.name for c in CONSTANTS if c.name not in KNOWN)
@@ -59,31 +66,34 @@ def measured(cleaned: Frame, table: str = "main", inferred: bool = False) -> Fra
 
 def predicted(ledger: Frame, loops: Loops, folds: Sequence[str] = tuple(FOLDS)) -> Frame:
     """The ledger with predictions of TTFT and TPOT, in milliseconds, of the folds named."""
+    return applied(ledger, loops, {fold: fits(ledger, loops, fold) for fold in folds})
+
+
+def fits(ledger: Frame, loops: Loops, fold: str) -> Fits:
+    """Constants of each engine for each group of a fold, without that group's rows; under group '' those of all rows."""
+    if fold not in FOLDS:
+        raise CostcError(not_among("fold", fold, FOLDS))
+    found: Fits = {}
+    for engine, own in ledger.groupby("engine"):
+        for group in sorted(set(own[FOLDS[fold]])) if FOLDS[fold] else [""]:
+            left_out = (ledger[FOLDS[fold]] == group).to_numpy() if group else np.zeros(len(ledger), dtype=bool)
+            fit = constants(ledger, loops, str(engine), left_out)
+            found[str(engine), group] = fit.values if fit else PRIORS
+    return found
+
+
+def applied(ledger: Frame, loops: Loops, found: Mapping[str, Fits]) -> Frame:
+    """The ledger with predictions of each fold by its constants."""
     columns: dict[str, Floats] = {}
-    for fold in folds:
-        if fold not in FOLDS:
-            raise CostcError(not_among("fold", fold, FOLDS))
-        times = _of_fold(ledger, loops, FOLDS[fold])
+    for fold, of in found.items():
+        times = np.full((len(TIMES), len(ledger)), np.nan)
+        for (engine, group), values in of.items():
+            rows = ledger["engine"] == engine
+            rows &= ledger[FOLDS[fold]] == group if group else rows
+            if rows.any():
+                times[:, rows] = loops.pick(rows.to_numpy())(values)
         columns |= {f"{name}_{fold}": 1e3 * time for name, time in zip(TIMES, times, strict=True)}
     return ledger.assign(**columns)
-
-
-def _of_fold(ledger: Frame, loops: Loops, column: str) -> tuple[Floats, Floats]:
-    """Seconds of both times, each predicted by the constants of its engine that have not seen its group."""
-    found = np.full((len(TIMES), len(ledger)), np.nan)
-    engines = ledger["engine"].to_numpy()
-    groups = ledger[column].to_numpy() if column else np.full(len(ledger), "")
-    for engine in sorted(set(engines)):
-        own = engines == engine
-        part = loops.pick(own)
-        for group in sorted(set(groups[own])):
-            left_out = own & (groups == group) if column else np.zeros(len(ledger), dtype=bool)
-            fit = constants(ledger, loops, engine, left_out)
-            values = fit.values if fit else PRIORS
-            judged = left_out[own] if column else np.ones(int(own.sum()), dtype=bool)
-            places = np.flatnonzero(own)[judged]
-            found[:, places] = np.array(part(values))[:, judged]
-    return found[0], found[1]
 
 
 def constants(ledger: Frame, loops: Loops, engine: str, left_out: Mask) -> ServingFit | None:
@@ -120,6 +130,11 @@ def build(
     Raises:
         CostcError: the wheel is not installed, or a spec is missing.
     """
-    rows = measured(sample(path), inferred=inferred)
-    loops = Loops.of(rows, profiles(catalog), catalog, FITTED)
+    rows, loops = unpredicted(catalog, sample(path), inferred)
     return predicted(rows, loops, folds), loops
+
+
+def unpredicted(catalog: Catalog, cleaned: Frame, inferred: bool = False) -> tuple[Frame, Loops]:
+    """Rows of the main table, and their programs."""
+    rows = measured(cleaned, inferred=inferred)
+    return rows, Loops.of(rows, profiles(catalog), catalog, FITTED)

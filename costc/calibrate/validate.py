@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from costc.calibrate.kernels import Floats
-from costc.calibrate.ledger import FOLDS, ROW, TIMES
+from costc.calibrate.ledger import JUDGED, ROW, TIMES
 from costc.errors import CostcError, not_among
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def line(ledger: Frame, fold: str, by: str = "all", group: str = "all") -> Line:
 
 def summary(ledger: Frame, fold: str, groups: Iterable[str] = tuple(GROUPS)) -> list[Line]:
     """Errors over all rows, then by group, in order of the names."""
-    if fold not in FOLDS:
-        raise CostcError(not_among("fold", fold, FOLDS))
+    if fold not in JUDGED:
+        raise CostcError(not_among("fold", fold, JUDGED))
     found = [line(ledger, fold)]
     for by in groups:
         for name, rows in ledger.groupby(GROUPS[by], sort=True):
@@ -101,7 +101,7 @@ def digest(ledger: Frame) -> str:
     """The ledger as CSV, without the measured times: those are the wheel's."""
     found = ledger[list(ROW)].copy()
     for time in TIMES:
-        for fold in FOLDS:
+        for fold in JUDGED:
             found[f"{time}_{fold}"] = ledger[f"{time}_{fold}"].map(_short)
         found[f"{time}_error"] = [_short(e) for e in error(ledger, time, "family")]
     for name in found.select_dtypes("number").columns:
@@ -143,7 +143,7 @@ def parse(text: str, path: str) -> Frame:
 
 def _columns() -> Iterator[str]:
     for time in TIMES:
-        yield from (f"{time}_{fold}" for fold in FOLDS)
+        yield from (f"{time}_{fold}" for fold in JUDGED)
         yield f"{time}_error"
 
 

@@ -6,11 +6,12 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from costc.compiled import CostModel
 from costc.emit import TARGETS, Artifact, mangle
+from costc.emit.evaluator import Evaluator
 from costc.errors import CostcError
 from costc.report.argue import Chosen
 from costc.report.context import context
@@ -70,8 +71,8 @@ def checked(files: dict[str, str], out: Path, left_over: list[str]) -> Outcome:
     return Outcome(lines, int(bool(stale)))
 
 
-def _generated(model: CostModel, folder: str, say: Say) -> dict[str, str]:
-    """What the targets emit of a model, by path."""
+def _generated(model: CostModel, folder: str, say: Say, continuous: bool = False) -> dict[str, str]:
+    """What the targets emit of a model, by path; where `continuous`, of its closed loop too."""
     say(f"compiling {model.model.name}")
     artifact = Artifact(
         model.fast_program,
@@ -80,10 +81,15 @@ def _generated(model: CostModel, folder: str, say: Say) -> dict[str, str]:
         tuple(model.formula_list),
         tuple(model.bindings.items()),
     )
+    served = replace(artifact, formulas=())
+    programs = {"": (artifact, model.program, model.fast_program)}
+    if continuous:
+        programs["_closed_loop"] = (served, model.closed_loop.program, model.closed_loop.fast_program)
     files = {}
     for target in TARGETS.values():
-        program = model.program if target.readable else model.fast_program
-        files[f"{folder}/{target.path(mangle(model.model.name))}"] = target.emit(artifact.with_program(program))
+        for tail, (of, readable, fast) in programs.items():
+            path = f"{folder}/{target.path(mangle(model.model.name) + tail)}"
+            files[path] = target.emit(of.with_program(readable if target.readable else fast))
     return files
 
 
@@ -92,11 +98,12 @@ def _files(found: Study, path: Path, say: Say) -> tuple[dict[str, str], tuple[st
     models = {entry.model.name: CostModel(entry) for entry in found.models}
     files: dict[str, str] = {}
     for model in models.values():
-        files |= _generated(model, f"generated/{found.name}", say)
+        files |= _generated(model, f"generated/{found.name}", say, found.continuous)
     chosen = []
     for scenario in found.scenarios:
         say(f"searching {scenario.name}")
-        choices = {n: choose(found, evaluate(found, m.model, m.evaluator, scenario), scenario) for n, m in models.items()}
+        grids = {n: evaluate(found, m.model, _evaluator(found, m), scenario) for n, m in models.items()}
+        choices = {n: choose(found, grid, scenario) for n, grid in grids.items()}
         chosen.append(Chosen(scenario, choices, recommend(found, scenario, choices)))
     say("writing the report")
     for item in chosen:
@@ -107,6 +114,10 @@ def _files(found: Study, path: Path, say: Say) -> tuple[dict[str, str], tuple[st
         f"{c.scenario.name}: nothing meets the limits; the report says what is short" for c in chosen if c.recommended is None
     )
     return files, unmet
+
+
+def _evaluator(found: Study, model: CostModel) -> Evaluator:
+    return model.closed_loop.evaluator if found.continuous else model.evaluator
 
 
 def digest_of(path: Path) -> str:

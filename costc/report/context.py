@@ -9,6 +9,7 @@ import numpy as np
 from costc.report import argue as a
 from costc.report import words as w
 from costc.report.argue import Chosen, Row
+from costc.report.trust import trust
 from costc.report.facts import assumptions, fallback_table, platforms
 from costc.search import choose as c
 from costc.search.choose import Candidate, Choice
@@ -39,11 +40,12 @@ def scenario_context(study: Study, found: Chosen) -> Row:
         "wins": a.wins(study, found, choice, cells),
         "binds": a.binds(s, choice),
         "alternatives": _alternatives(study, choice),
-        "batches": _batches(s, choice),
+        "batches": _batches(study, s, choice),
         "hardware": _hardware(study, s, choice, cells),
         "matrix": _matrix(study, s, choice, cells),
         "memory": a.memory(best),
         "command": w.command(study, s, best),
+        "trust": trust(study, s, choice),
         "fallbacks": fallbacks(choice.grid.model, study.quantization[best.scheme], study.hardware[best.hardware]),
     }
 
@@ -53,14 +55,14 @@ def _alternatives(study: Study, choice: Choice) -> list[Row]:
     return [{"aim": aim, **a.deployment(study, x)} for aim, x in named if x]
 
 
-def _batches(scenario: Scenario, choice: Choice) -> list[Row]:
+def _batches(study: Study, scenario: Scenario, choice: Choice) -> list[Row]:
     best = choice.chosen
     assert best is not None
     return [
         {
             "batch": f"**{x.batch}**" if x.batch == best.batch else x.batch,
-            "ttft": w.second(x["ttft"]),
-            "tpot": w.second(x["tpot"]),
+            "ttft": w.timed(study, x, "ttft"),
+            "tpot": w.timed(study, x, "tpot"),
             "per_device": w.number(x["throughput_per_device"]),
             "cost": w.dollars(x["cost_per_million_tokens"]),
             "verdict": "meets the limits"
@@ -86,8 +88,8 @@ def _scale(study: Study, found: Chosen, choice: Choice) -> Row:
     return row | {
         "deployment": head,
         "cost": w.dollars(best["cost_per_million_tokens"]),
-        "ttft": w.second(best["ttft"]),
-        "tpot": w.second(best["tpot"]),
+        "ttft": w.timed(study, best, "ttft"),
+        "tpot": w.timed(study, best, "tpot"),
     }
 
 
@@ -134,8 +136,8 @@ def _hardware(study: Study, scenario: Scenario, choice: Choice, cells: dict[tupl
             {
                 "hardware": device.title,
                 "deployment": head,
-                "ttft": w.second(x["ttft"]),
-                "tpot": w.second(x["tpot"]),
+                "ttft": w.timed(study, x, "ttft"),
+                "tpot": w.timed(study, x, "tpot"),
                 "cost": w.dollars(x["cost_per_million_tokens"]),
                 "worth": worth,
                 "verdict": verdict,

@@ -32,6 +32,19 @@ def second(value: float) -> str:
     return f"{number(value)} s" if value >= 1 else f"{number(value * 1e3)} ms"
 
 
+#: marks the error of devices that were left out of the fit, where nothing was measured end to end
+UNMEASURED = "*"
+
+
+def timed(study: Study, x: Candidate, name: str) -> str:
+    """A predicted mean TTFT or TPOT, with the mean error of such predictions on that device where they were judged."""
+    off = study.engine.off(study.hardware[x.hardware].name) if study.continuous else None
+    if off is None:
+        return second(x[name])
+    errors, measured = off
+    return f"{second(x[name])} ± {getattr(errors, name).mean:.0%}{'' if measured else UNMEASURED}".replace("%", " %")
+
+
 def dollars(value: float) -> str:
     """A price, where there is one."""
     return f"${number(value)}" if math.isfinite(value) else "no price"
@@ -66,8 +79,11 @@ def command(study: Study, scenario: Scenario, found: Candidate) -> str:
         for name, degree in found.plan.items()
         if degree > 1
     )
+    verb, count, load = ("eval", "batch", "")
+    if study.continuous:
+        verb, count, load = "serving", "concurrency", f" --engine {study.engine.name} --waves 1e9 --length-spread 1"
     return (
-        f"costc eval {found.model} --hardware {device.name} --quantization {study.quantization[found.scheme].name} "
-        f"--batch {found.batch} --isl {int(scenario.isl.value)} --osl {int(scenario.osl.value)}{degrees} "
-        f"--efficiency {study.efficiency.name}"
+        f"costc {verb} {found.model} --hardware {device.name} --quantization {study.quantization[found.scheme].name} "
+        f"--{count} {found.batch} --isl {int(scenario.isl.value)} --osl {int(scenario.osl.value)}{degrees} "
+        f"--efficiency {study.efficiency.name}{load}"
     )

@@ -9,11 +9,16 @@ from itertools import product
 import numpy as np
 
 from costc.blocks.build import build
+from costc.closed import PROTOCOL
 from costc.emit.evaluator import Evaluator
 from costc.ir.model import Model
 from costc.place.mesh import STRATEGIES
 from costc.spec.study import Scenario, Study
 from costc.spec.values import constants, rates, settings, storage
+
+
+#: the load of a study of continuous batching: long after the start, of outputs of any length
+STEADY = PROTOCOL | {"waves": 1e9, "length_spread": 1.0}
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
         "microbatches": columns["pp"],
         "isl": scenario.isl.value,
         "osl": scenario.osl.value,
+        **STEADY,
     }
     native = np.array([s.name == model.quantization for s in study.quantization])[q]
     return Grid(model, h, q, columns, evaluator(values), native)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, create_model
 
@@ -89,6 +89,7 @@ class StudySpec(Strict):
     keeps_quality: KeepsQualitySpec
     efficiency: str
     engine: str = "default"
+    serving: Literal["batch", "continuous"] = "batch"
     scenarios: Annotated[dict[BlockName, ScenarioSpec], Field(min_length=1)]
     plans: dict[str, Any]
     batches: Degrees
@@ -127,6 +128,7 @@ class Study:
     efficiency: Efficiency
     profiles: tuple[Efficiency, ...]
     engine: Engine
+    continuous: bool
     scenarios: tuple[Scenario, ...]
     plans: Plans
     batches: tuple[int, ...]
@@ -175,6 +177,7 @@ def study(path: Path) -> Study:
         replace(profiles[0], name=FITTED, title=FITTED_TITLE) if spec.efficiency == FITTED else profiles[0],
         profiles,
         engine,
+        spec.serving == "continuous",
         tuple(_scenario(document, name, s, spec.sources, models) for name, s in spec.scenarios.items()),
         _plans(document, spec.plans),
         tuple(spec.batches),

@@ -126,7 +126,7 @@ def flow_hull(written: str) -> str:
 
 def test_a_value_outside_its_bounds_is_refused() -> None:
     wrong = re.sub(r"compute_efficiency: \{value: [\d.]+, std", "compute_efficiency: {value: 1.2, std", text(made()))
-    with pytest.raises(SpecError, match=r"compute_efficiency is 1\.2; expected 0\.02 to 1 1"):
+    with pytest.raises(SpecError, match=r"compute_efficiency is 1\.2; expected 0\.02 to 1$"):
         efficiency(parse(wrong, "x.yaml"))
 
 
