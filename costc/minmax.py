@@ -6,9 +6,11 @@ half of the compile time and hardly ever found an order. These compare numbers a
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import sympy as sp
+from sympy.core.operations import ShortCircuit
 
 
 class _Plain:
@@ -25,6 +27,17 @@ class _Plain:
     @classmethod
     def _collapse_arguments(cls, args: Any, **assumptions: Any) -> Any:
         return args
+
+    @classmethod
+    def _new_args_filter(cls, arg_sequence: Iterable[sp.Expr]) -> Iterator[sp.Expr]:
+        # without sympy's question whether each argument is real, which asks every symbol under it
+        for arg in arg_sequence:
+            if arg == cls.zero:  # type: ignore[attr-defined]
+                raise ShortCircuit(arg)
+            if arg.func == cls:
+                yield from arg.args
+            elif arg != cls.identity:  # type: ignore[attr-defined]
+                yield arg
 
 
 class _Unsplit:

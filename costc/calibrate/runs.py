@@ -54,8 +54,8 @@ SETTINGS: Final = tuple(name for name in DEFAULTS if name not in (*PLATFORM, "me
 def runs(table: Frame, inferred: bool = False) -> Frame:
     """What each row of a cleaned table ran, one row a row with its index: PLATFORM, POINT and SETTINGS; lengths are means.
 
-    `batch` is the requests in flight of one replica, so that of several replicas each has its share. `inferred`: with the settings
-    that were found by looking at the rows' times.
+    `batch` is the requests in flight of one replica, so that of several replicas each has its share. `inferred`: with the
+    settings that were found by looking at the rows' times.
 
     Raises:
         CostcError: a model and precision without a spec, or a device without one.
@@ -82,6 +82,43 @@ def runs(table: Frame, inferred: bool = False) -> Frame:
     if len(unknown):
         raise CostcError(f"no device for {sorted(set(unknown))}; known: {', '.join(DEVICES)}")
     return found.drop(columns=["mean_length", "requests"])
+
+
+#: phases of disaggregated serving; columns of the sample for each begin with its name
+PHASES: Final = ("prefill", "decode")
+#: tokens of a prefill step, and prompts, where a pool's recipe was not looked up: the recipes' most frequent values
+POOL_TOKENS, POOL_PROMPTS = 16384.0, {"trtllm": (8.0, 2.0)}
+#: share of the memory that SGLang's workers take, where most hold weights of the largest model on few devices
+POOL_MEMORY = {"sglang": 0.95}
+#: input length beyond which the second number of prompts holds
+LONG = 2000
+
+
+def pools(table: Frame) -> dict[str, Frame]:
+    """What the workers of each phase ran, of disaggregated rows: as `runs`, with `workers`, and with all requests in flight in
+    `batch`.
+
+    A phase with attention data parallelism has its experts over all devices of a worker.
+    """
+    import numpy as np
+
+    found = {}
+    for phase in PHASES:
+        names = ("tp_size", "attention_dp_size", "moe_ep_size", "num_workers", "batch_size")
+        tp, dp, ep, workers, batch = (table[f"{phase}_{name}"].fillna(1.0).clip(lower=1.0) for name in names)
+        ep = ep.where(dp == 1, tp * dp).clip(upper=tp * dp)
+        given = table["conc"].fillna(batch * dp * workers)
+        own = runs(table.assign(c_tp=tp, c_adp=dp, c_mep=ep, c_bs=given, conc=given))
+        own["batch"], own["workers"] = given, workers
+        own["kv_cache"] = np.where((table["backend"] == "sglang") & (table["system"] == "h200_sxm"), "", "fp8")
+        found[phase] = own.assign(max_num_seqs=DEFAULTS["max_num_seqs"], batch_wait=DEFAULTS["batch_wait"])
+        found[phase]["memory_utilization"] = table["backend"].map(POOL_MEMORY).fillna(DEFAULTS["memory_utilization"])
+    found["prefill"]["max_num_batched_tokens"] = POOL_TOKENS
+    for engine, (short, long) in POOL_PROMPTS.items():
+        most = (table["isl"] > LONG).map({True: long, False: short})
+        found["prefill"]["max_num_seqs"] = found["prefill"]["max_num_seqs"].mask(table["backend"] == engine, most)
+    found["prefill"]["batch"] = found["decode"]["batch"]
+    return found
 
 
 def _model(family: str, path: str, precision: str) -> tuple[str, str]:

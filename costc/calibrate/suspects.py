@@ -188,15 +188,44 @@ SUSPICIONS: Final = (
 )
 
 
+def _late_start(f: Frame) -> Flags:
+    return (f["backend"] == "trtllm") & (f["system"] == "h100_sxm") & (f["family"] == "deepseek-v3")
+
+
+def _thrashing(f: Frame) -> Flags:
+    return _internal(f, "sglang") & (f["silicon_tpot_ms"] > 100)
+
+
+#: the same of disaggregated rows
+APART: Final = (
+    Suspicion(
+        "late start",
+        IMPLAUSIBLE,
+        "ttft",
+        "DeepSeek-R1 on H100: TTFT falls with concurrency (12.3 s with 6 requests in flight, 7.1 with 9, 5.1 with 30, prompts of "
+        "1024): something that the first requests wait for, not their prefill",
+        _late_start,
+    ),
+    Suspicion(
+        "thrashing",
+        IMPLAUSIBLE,
+        "both",
+        "Qwen3-32B on H100: 112 to 560 ms for a token on decode workers of two to eight devices, 22 ms on workers of one",
+        _thrashing,
+    ),
+)
+
+
 def suspects(table: Frame) -> pd.Series[str]:
-    """Names of the suspicions of each row of a cleaned table, joined by `; `; empty for most. An implausible row is not asked
+    """Names of the suspicions of each row of one kind of serving, joined by `; `; empty for most. An implausible row is not asked
     whether it is overloaded.
     """
     import pandas as pd
 
-    frame = table.rename(columns={"isl": "nominal_isl", "osl": "nominal_osl"}).join(runs(table))
+    apart = bool(len(table)) and bool((table["mode"] == "disagg").all())
+    frame = table if apart else table.rename(columns={"isl": "nominal_isl", "osl": "nominal_osl"}).join(runs(table))
     found = pd.Series("", index=table.index, dtype=object)
-    for suspicion in SUSPICIONS:
+    for suspicion in APART if apart else SUSPICIONS:
         rows = suspicion.where(frame) & ((suspicion.name != "overload") | (found == ""))
         found[rows] = found[rows].where(found[rows] == "", found[rows] + "; ") + suspicion.name
     return found

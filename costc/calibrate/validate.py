@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from costc.calibrate.kernels import Floats
-from costc.calibrate.ledger import JUDGED, ROW, TIMES
+from costc.calibrate.ledger import INFERRED, JUDGED, ROW, TIMES
 from costc.errors import CostcError, not_among
 
 if TYPE_CHECKING:
@@ -75,22 +75,27 @@ def line(ledger: Frame, fold: str, by: str = "all", group: str = "all") -> Line:
 
 
 def summary(ledger: Frame, fold: str, groups: Iterable[str] = tuple(GROUPS)) -> list[Line]:
-    """Errors over all rows, then by group, in order of the names."""
+    """Errors over all aggregated rows, then by group in order of the names, then over the disaggregated ones."""
     if fold not in JUDGED:
         raise CostcError(not_among("fold", fold, JUDGED))
-    found = [line(ledger, fold)]
+    main, apart = ledger[ledger["table"] == "main"], ledger[ledger["table"] != "main"]
+    found = [line(main, fold)]
     for by in groups:
-        for name, rows in ledger.groupby(GROUPS[by], sort=True):
-            found.append(line(rows, fold, by, str(name)))
-    sound = ledger[~implausible(ledger)]
-    return [*found, line(sound, fold, "rows", "not implausible"), line(ledger[implausible(ledger)], fold, "rows", "implausible")]
+        found += [line(rows, fold, by, str(name)) for name, rows in main.groupby(GROUPS[by], sort=True)]
+    odd = implausible(main)
+    found += [line(main[~odd], fold, "rows", "not implausible"), line(main[odd], fold, "rows", "implausible")]
+    if len(apart) and fold != INFERRED:
+        found.append(line(apart, fold, "disaggregated", "all"))
+        for by in ("device", "engine"):
+            found += [line(rows, fold, f"disaggregated, {by}", str(name)) for name, rows in apart.groupby(GROUPS[by], sort=True)]
+    return found
 
 
 def implausible(ledger: Frame) -> pd.Series[bool]:
     """Rows that their flags say are not what they seem."""
-    from costc.calibrate.suspects import IMPLAUSIBLE, SUSPICIONS
+    from costc.calibrate.suspects import APART, IMPLAUSIBLE, SUSPICIONS
 
-    names = {s.name for s in SUSPICIONS if s.kind == IMPLAUSIBLE}
+    names = {s.name for s in (*SUSPICIONS, *APART) if s.kind == IMPLAUSIBLE}
     return ledger["flags"].map(lambda flags: bool(names & set(flags.split("; "))))
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from costc.calibrate.figures import Figure, by_device, figures
-from costc.calibrate.ledger import TIMES
-from costc.calibrate.suspects import IMPLAUSIBLE, SUSPICIONS
+from costc.calibrate.ledger import INFERRED, TIMES
+from costc.calibrate.suspects import APART, IMPLAUSIBLE, SUSPICIONS, Suspicion
 from costc.calibrate.validate import DIGEST, Error, Line, error, implausible, line, summary
-from costc.report.accuracy_words import BESIDE, CONSTANTS_INTRO, INTRO, KERNELS, MEASURED, OFF, PROTOCOL, SUSPECTS
+from costc.report.accuracy_words import APART_INTRO, BESIDE, CONSTANTS_INTRO, INTRO, KERNELS, MEASURED, OFF, PROTOCOL, SUSPECTS
 from costc.report.scatter import ENGINES, scatter
 from costc.serving.constants import CONSTANTS
 from costc.spec.catalog import Catalog
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 PAGE: Final = "reports/accuracy.md"
 FIGURES: Final = "reports/figures/accuracy"
+#: what was aimed at before the first fit, leaving one family out
+AIMS: Final = {
+    "main": {("tpot", "mean"): 0.12, ("tpot", "median"): 0.08, ("ttft", "mean"): 0.25, ("ttft", "median"): 0.15},
+    "disagg": {("tpot", "mean"): 0.2, ("ttft", "mean"): 0.3},
+}
+TITLES: Final = {"main": "aggregated", "disagg": "disaggregated"}
 #: bounds of concurrency per replica and of lengths that residuals are grouped by
 BINS: Final = {"batch": (1, 4, 16, 64, 256, np.inf), "isl": (1, 512, 2048, 5000, np.inf), "osl": (1, 300, 1200, np.inf)}
 WORST: Final = 12
@@ -50,12 +56,12 @@ def _page(main: Frame, disagg: Frame, beside: Frame | None, catalog: Catalog) ->
     yield from _short(main, disagg)
     yield MEASURED
     yield PROTOCOL
-    yield from _groups(main)
+    yield from _groups(main, disagg)
     if beside is not None:
         yield from _beside(beside)
     yield from _kernels(catalog)
     yield from _off(main)
-    yield from _suspects(main)
+    yield from _suspects(main, disagg)
     yield from _constants(catalog)
 
 
@@ -91,20 +97,39 @@ def _line(found: Line, *names: str) -> list[str]:
 
 
 def _short(main: Frame, disagg: Frame) -> Iterator[str]:
+    """The main table, and how far it is from what was aimed at."""
+    whole = line(main, "family")
     rows = [
-        _line(line(main, "family"), "**leave one family out**"),
-        _line(line(main, "device"), "leave one device out"),
+        _line(whole, "**leave one family out**"),
+        _line(line(main[~implausible(main)], "family"), "the same without implausible rows"),
+        _line(line(main, INFERRED), "the same with settings inferred from the rows themselves"),
+        _line(line(main, "device"), "**leave one device out**"),
         _line(line(main, "none"), "fitted to all of them"),
-        _line(line(main[~implausible(main)], "family"), "leave one family out, without implausible rows"),
     ]
+    apart = line(disagg, "family")
     if len(disagg):
-        rows.append(_line(line(disagg, "family"), "disaggregated, leave one family out"))
-    yield from table(["aggregated serving", "rows", *HEAD], rows)
+        rows.append(_line(apart, "**disaggregated, leave one family out**"))
+    yield from table(["rows", "number", *HEAD], rows)
+    yield (
+        "Aimed at: "
+        + "; ".join(_aimed(name, found) for name, found in (("main", whole), ("disagg", apart)) if found.tpot.n)
+        + ".\n"
+    )
     yield "![Predicted and measured time per output token](figures/accuracy/tpot.svg)\n"
     yield "![Predicted and measured time to first token](figures/accuracy/ttft.svg)\n"
 
 
-def _groups(main: Frame) -> Iterator[str]:
+def _aimed(name: str, found: Line) -> str:
+    """A sentence on each figure that was aimed at."""
+    said = []
+    for (time, what), aim in AIMS[name].items():
+        is_ = getattr(getattr(found, time), what)
+        off = "not predicted" if is_ is None else "reached" if is_ <= aim else f"missed by {percent(is_ - aim)}"
+        said.append(f"{time.upper()} {what} {percent(aim)} ({off})")
+    return f"{TITLES[name]} {', '.join(said)}"
+
+
+def _groups(main: Frame, disagg: Frame) -> Iterator[str]:
     for title, fold, by in (
         ("Leave one family out, by family", "family", "family"),
         ("Leave one family out, by device", "family", "device"),
@@ -114,6 +139,11 @@ def _groups(main: Frame) -> Iterator[str]:
         yield f"### {title}\n"
         rows = [_line(x, ENGINES.get(x.group, x.group)) for x in summary(main, fold, [by]) if x.by in (by, "all")]
         yield from table([by, "rows", *HEAD], rows)
+    if len(disagg):
+        yield APART_INTRO
+        found = [x for x in summary(disagg, "family", []) if x.by.startswith("disaggregated")]
+        rows = [_line(x, x.by.partition(", ")[2] or "all", ENGINES.get(x.group, x.group)) for x in found]
+        yield from table(["", "", "rows", *HEAD], rows, 2)
 
 
 def _beside(beside: Frame) -> Iterator[str]:
@@ -191,22 +221,33 @@ def _heaviest(off: Frame, time: str) -> Iterator[str]:
     whole = sum(weight for weight, *_ in groups)
     heavy = sorted(groups, key=lambda g: (-g[0], g[1]))[:WORST]
     head = ["family", "device", "engine", "scheme", "rows", "share", *(f"{time.upper()} {w}" for w in ("mean", "median", "bias"))]
-    yield from table(head, [[*words, str(e.n), percent(weight / whole if whole else 0), *_cells(e)] for weight, words, e in heavy], 4)
+    yield from table(
+        head, [[*words, str(e.n), percent(weight / whole if whole else 0), *_cells(e)] for weight, words, e in heavy], 4
+    )
 
 
-def _suspects(main: Frame) -> Iterator[str]:
+def _suspects(main: Frame, disagg: Frame) -> Iterator[str]:
     yield SUSPECTS
-    rows = []
-    for suspicion in SUSPICIONS:
-        own = main[main["flags"].map(lambda flags, name=suspicion.name: name in flags.split("; "))]
-        if len(own):
-            found = line(own, "family")
-            figures = [percent(found.tpot.mean), percent(found.ttft.mean)]
-            rows.append([suspicion.name, suspicion.kind, suspicion.spoils, suspicion.evidence, str(len(own)), *figures])
+    rows = [row for part, kinds in ((main, SUSPICIONS), (disagg, APART)) for kind in kinds for row in _suspected(part, kind)]
     yield from table(["", "", "spoils", "evidence", "rows", "TPOT mean", "TTFT mean"], rows, 4)
     odd = implausible(main)
     rows = [_line(line(main[odd], "family"), IMPLAUSIBLE), _line(line(main[~odd], "family"), "all others")]
-    yield from table(["rows that are", "rows", *HEAD], rows)
+    yield from table(["aggregated rows that are", "rows", *HEAD], rows)
+
+
+def _suspected(ledger: Frame, kind: Suspicion) -> Iterator[list[str]]:
+    own = ledger[ledger["flags"].map(lambda flags: kind.name in flags.split("; "))]
+    if len(own):
+        found = line(own, "family")
+        yield [
+            kind.name,
+            kind.kind,
+            kind.spoils,
+            kind.evidence,
+            str(len(own)),
+            percent(found.tpot.mean),
+            percent(found.ttft.mean),
+        ]
 
 
 def _constants(catalog: Catalog) -> Iterator[str]:

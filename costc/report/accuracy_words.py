@@ -34,7 +34,10 @@ end-to-end rows, one set for each engine, never for a model or a device:
 
 * **leave one family out**: those that predict a row have seen no row of its model's family;
 * **leave one device out**: they have seen no row of its device;
-* every row of the table is predicted and counts, implausible ones too.
+* every row of the table is predicted and counts, implausible ones too;
+* *inferred*: settings that no script states and that were found by looking at the rows' times (`settings.INFERRED`: which
+  runs drew prompts again from a cache, which clients kept requests in step). Leaving a family out does not guard against
+  such rules, so they enter none of the other figures.
 
 The rows' own protocol is an input of the program: requests in flight, ten waves, and lengths between 80 and 100 % of the
 nominal (InferenceX) or fixed ones.
@@ -54,6 +57,12 @@ KERNELS: Final = """## Kernels
 Closed forms of operator time against kernel tables of the same wheel. Errors are on the half of the shapes that was not
 fitted (by a hash of the shape): mean / median in percent over the tables of a device, one for each engine and format, each
 with the same weight.
+"""
+
+APART_INTRO: Final = """### Prefill and decode on workers of their own, leave one family out
+
+Predicted by `costc/serving/disaggregated.py` with the constants that the engines' aggregated rows gave, without the row's
+family; no disaggregated row enters a fit. The sample does not tell the pools' seats and token budgets.
 """
 
 OFF: Final = """## Where it is off

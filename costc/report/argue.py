@@ -72,7 +72,9 @@ def wins(study: Study, found: Chosen, choice: Choice, cells: dict[tuple[int, int
             "then by tokens per device."
         )
     kept = {(h, q): x for (h, q), x in cells.items() if x and math.isfinite(worth(choice, x)) and _keeps(study, q)}
-    said += _against_devices(study, choice, [x for (h, _), x in kept.items() if h != best.hardware])
+    kept = {cell: x for cell, x in kept.items() if x.measured == best.measured}
+    others = [x for (h, _), x in kept.items() if h != best.hardware]
+    said += _against_devices(study, choice, others) + _unmeasured(study, choice)
     said += _against_schemes(study, choice, [x for (h, q), x in kept.items() if h == best.hardware and q != best.scheme])
     bolder = choice.any_scheme
     if bolder and bolder.scheme != best.scheme and worth(choice, bolder) < worth(choice, best) * (1 - c.NO_DIFFERENCE):
@@ -81,6 +83,18 @@ def wins(study: Study, found: Chosen, choice: Choice, cells: dict[tuple[int, int
             f"it is not recommended, as no benchmark score of the model in {study.quantization[bolder.scheme].name} is cited."
         )
     return said + _against_scales(study, found, choice)
+
+
+def _unmeasured(study: Study, choice: Choice) -> list[str]:
+    """What would be cheaper if the assumed constants of a device were true."""
+    best, hope = choice.chosen, choice.unmeasured
+    if best is None or hope is None:
+        return []
+    ratio = w.number(worth(choice, hope) / worth(choice, best))
+    return [
+        f"By assumed constants {headline(study, hope)} would need {ratio} times the "
+        f"{'cost' if choice.priced else 'devices'}; its matrix products were not measured, so it is not recommended: measure it first."
+    ]
 
 
 def _keeps(study: Study, scheme: int) -> bool:

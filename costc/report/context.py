@@ -121,13 +121,15 @@ def _hardware(study: Study, scenario: Scenario, choice: Choice, cells: dict[tupl
                 }
             )
             continue
-        ranked = min(found, key=lambda x: (a.worth(choice, x), float(f"{-x['throughput_per_device']:.6g}"), x.scheme))
+        ranked = min(
+            found, key=lambda x: (not x.measured, a.worth(choice, x), float(f"{-x['throughput_per_device']:.6g}"), x.scheme)
+        )
         x = best if h == best.hardware else ranked
         worth = a.worth(choice, x)
         verdict = (
             "**recommended**"
             if h == best.hardware
-            else f"{w.number(worth / a.worth(choice, best))} times the cost"
+            else f"{w.number(worth / a.worth(choice, best))} times the cost{'' if x.measured else ', ' + w.ASSUMED}"
             if math.isfinite(worth)
             else "no price known: not ranked"
         )

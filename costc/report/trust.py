@@ -30,7 +30,9 @@ def _judged(study: Study, best: Candidate) -> list[str]:
         for name, e in (("TTFT", errors.ttft), ("TPOT", errors.tpot))
     )
     if measured:
-        return [f"Predictions for {errors.tpot.n} runs on {device.title}, by constants that had not seen their model, are off by {both}."]
+        return [
+            f"Predictions for {errors.tpot.n} runs on {device.title}, by constants that had not seen their model, are off by {both}."
+        ]
     return [
         f"No run on {device.title} was measured. Predictions for {errors.tpot.n} runs on devices that the constants had not seen "
         f"are off by {both}; with assumed constants of operators they will be off by more."

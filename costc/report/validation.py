@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from costc.calibrate import ledger, validate
 from costc.calibrate.kernels import WHEEL
-from costc.calibrate.ledger import FOLDS, ROW, TIMES
-from costc.calibrate.silicon import FILE
+from costc.calibrate.ledger import FOLDS, INFERRED, JUDGED, ROW, TIMES, Fits
+from costc.calibrate.silicon import FILE, sample
 from costc.calibrate.validate import DIGEST, Line, summary
 from costc.errors import CostcError, not_among
 from costc.report.accuracy import files
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     Frame = pd.DataFrame
 
+#: predicts the rows whose phases have pools of their own, with constants by fold; it lies above this room
+More = Callable[["Frame", Catalog, Mapping[str, Fits]], "Frame"]
 #: AIConfigurator's errors on the same rows, which `tests/bench` writes
 BESIDE: Final = Path("reports/accuracy_aiconfigurator.csv")
 
@@ -31,17 +34,40 @@ def installed() -> bool:
     return importlib.util.find_spec(WHEEL) is not None
 
 
-def found(out: Path, folds: tuple[str, ...], say: Say) -> tuple[Frame, str]:
+def found(out: Path, folds: tuple[str, ...], more: More, say: Say) -> tuple[Frame, str]:
     """The ledger with predictions of some folds, and where it comes from: the measurements where they are installed, else the
     digest under `out`.
     """
     for fold in folds:
-        if fold not in FOLDS:
-            raise CostcError(not_among("fold", fold, FOLDS))
+        if fold not in JUDGED:
+            raise CostcError(not_among("fold", fold, JUDGED))
     if installed():
-        say("predicting and fitting")
-        return ledger.build(Catalog(), folds)[0], FILE
+        return anew(folds, more, say), FILE
     return validate.read(out / DIGEST), str(DIGEST)
+
+
+def anew(folds: tuple[str, ...], more: More, say: Say) -> Frame:
+    """The ledger of both tables from the installed measurements."""
+    import pandas as pd
+
+    say("reading the measurements")
+    catalog, cleaned = Catalog(), sample()
+    say("evaluating the programs")
+    rows, loops = ledger.unpredicted(catalog, cleaned)
+    constants: dict[str, Fits] = {}
+    for fold in (*(f for f in FOLDS if f in folds), "none"):
+        if fold not in constants:
+            say(f"fitting, fold {fold}")
+            constants[fold] = ledger.fits(rows, loops, fold)
+    rows = ledger.applied(rows, loops, {fold: constants[fold] for fold in folds if fold in FOLDS})
+    if INFERRED in folds:
+        say("fitting with inferred settings")
+        other, _ = ledger.build(catalog, ("family",), inferred=True)
+        rows = rows.assign(**{f"{time}_{INFERRED}": other[f"{time}_family"] for time in TIMES})
+    say("predicting disaggregated serving")
+    every = constants["none"]
+    apart = more(cleaned, catalog, {fold: every | constants[fold] for fold in folds if fold in FOLDS})
+    return pd.concat([rows, apart], ignore_index=True)
 
 
 def lines(rows: Frame, fold: str) -> list[dict[str, Any]]:
@@ -82,7 +108,7 @@ def pages(out: Path, digest: str) -> dict[str, str]:
     return files(validate.parse(digest, str(DIGEST)), pd.read_csv(beside) if beside.is_file() else None, Catalog())
 
 
-def write(out: Path, say: Say) -> Outcome:
+def write(out: Path, more: More, say: Say) -> Outcome:
     """Make the ledger anew and write digest, page and figures.
 
     Raises:
@@ -90,20 +116,20 @@ def write(out: Path, say: Say) -> Outcome:
     """
     if not installed():
         raise CostcError("the measurements are not installed; they come by `pip install aiconfigurator-core==0.12.0`")
-    rows, _ = found(out, tuple(FOLDS), say)
+    rows, _ = found(out, JUDGED, more, say)
     digest = validate.digest(rows)
     made = {str(DIGEST): digest, **pages(out, digest)}
     write_all({out / name: text for name, text in made.items()})
     return Outcome((f"wrote {len(made)} files under {out / 'reports'}",), 0)
 
 
-def check(out: Path, say: Say) -> Outcome:
+def check(out: Path, more: More, say: Say) -> Outcome:
     """Whether the page is what the digest says and, where the measurements are installed, whether no figure is worse."""
     path = out / DIGEST
     known = validate.read(path)
     outcome = checked(pages(out, path.read_text(encoding="utf-8")), out, [])
     if not installed():
         return outcome
-    rows, _ = found(out, tuple(FOLDS), say)
-    worse = [x for fold in FOLDS for x in validate.worse(summary(rows, fold), summary(known, fold))]
+    rows, _ = found(out, JUDGED, more, say)
+    worse = [x for fold in JUDGED for x in validate.worse(summary(rows, fold), summary(known, fold))]
     return Outcome((*outcome.lines, *worse), int(bool(outcome.code or worse)))

@@ -34,10 +34,14 @@ def second(value: float) -> str:
 
 #: marks the error of devices that were left out of the fit, where nothing was measured end to end
 UNMEASURED = "*"
+#: marks times of which not even the matrix products were measured
+ASSUMED = "assumed"
 
 
 def timed(study: Study, x: Candidate, name: str) -> str:
     """A predicted mean TTFT or TPOT, with the mean error of such predictions on that device where they were judged."""
+    if not x.measured:
+        return f"{second(x[name])} ({ASSUMED})"
     off = study.engine.off(study.hardware[x.hardware].name) if study.continuous else None
     if off is None:
         return second(x[name])

@@ -23,13 +23,14 @@ NO_DIFFERENCE = 1e-3
 
 @dataclass(frozen=True)
 class Candidate:
-    """One evaluated deployment."""
+    """One evaluated deployment; `measured`: matrix products of its scheme were, on its device."""
 
     model: str
     hardware: int
     scheme: int
     plan: dict[str, int]
     batch: int
+    measured: bool
     outputs: dict[str, float]
 
     def __getitem__(self, name: str) -> float:
@@ -71,6 +72,7 @@ def candidate(grid: Grid, index: int) -> Candidate:
         int(grid.scheme[index]),
         {name: int(grid.columns[name][index]) for name in STRATEGIES},
         int(grid.columns["batch"][index]),
+        bool(grid.measured[index]),
         {name: float(v[index]) for name, v in grid.outputs.items()},
     )
 
@@ -111,7 +113,10 @@ FEWEST = ("devices", "cost_per_million_tokens", "-throughput_per_device")
 
 @dataclass(frozen=True)
 class Choice:
-    """What a model scale offers for a scenario; None where nothing meets the limits."""
+    """What a model scale offers for a scenario; None where nothing meets the limits.
+
+    `unmeasured`: a cheaper deployment whose matrix products were not measured, on its device in its scheme.
+    """
 
     model: str
     grid: Grid
@@ -120,18 +125,25 @@ class Choice:
     any_scheme: Candidate | None
     fastest: Candidate | None
     fewest: Candidate | None
+    unmeasured: Candidate | None
     priced: bool
 
 
 def choose(study: Study, grid: Grid, scenario: Scenario) -> Choice:
     """The cheapest, the fastest and the smallest deployment that meets the limits, in schemes that keep the model's quality;
-    and the cheapest in any scheme."""
+    and the cheapest in any scheme: all of those whose matrix products were measured, where there are any."""
     found = masks(grid, scenario)
-    good = found.good & keeping(study, grid)
+    able = found.good & keeping(study, grid)
+    known = grid.measured
+    some = bool(np.any(able & known))
+    good, anyhow = (able & known, found.good & known) if some else (able, found.good)
     priced = bool(np.any(good & np.isfinite(grid.outputs["cost_per_million_tokens"])))
-    chosen = best(grid, good, CHEAPEST if priced else UNPRICED)
-    anyhow = best(grid, found.good, CHEAPEST if priced else UNPRICED)
-    return Choice(grid.model.name, grid, found, chosen, anyhow, best(grid, good, FASTEST), best(grid, good, FEWEST), priced)
+    keys = CHEAPEST if priced else UNPRICED
+    chosen, unmeasured = best(grid, good, keys), best(grid, able & ~known, keys) if some else None
+    if chosen and unmeasured and not unmeasured[keys[0]] < chosen[keys[0]]:
+        unmeasured = None
+    aims = best(grid, good, FASTEST), best(grid, good, FEWEST)
+    return Choice(grid.model.name, grid, found, chosen, best(grid, anyhow, keys), *aims, unmeasured, priced)
 
 
 def by_cell(study: Study, choice: Choice) -> dict[tuple[int, int], Candidate | None]:

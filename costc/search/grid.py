@@ -14,7 +14,7 @@ from costc.emit.evaluator import Evaluator
 from costc.ir.model import Model
 from costc.place.mesh import STRATEGIES
 from costc.spec.study import Scenario, Study
-from costc.spec.values import constants, rates, settings, storage
+from costc.spec.values import constants, measured, rates, settings, storage
 
 
 #: the load of a study of continuous batching: long after the start, of outputs of any length
@@ -23,8 +23,8 @@ STEADY = PROTOCOL | {"waves": 1e9, "length_spread": 1.0}
 
 @dataclass(frozen=True)
 class Grid:
-    """Columns of one model's candidates: indices of device and scheme, plan and batch; evaluated outputs; and where the scheme
-    is the one in which the model is published."""
+    """Columns of one model's candidates: indices of device and scheme, plan and batch; evaluated outputs; where the scheme
+    is the one in which the model is published; and where the matrix products of a device and scheme were measured."""
 
     model: Model
     hardware: np.ndarray
@@ -32,6 +32,7 @@ class Grid:
     columns: dict[str, np.ndarray]
     outputs: dict[str, np.ndarray]
     native: np.ndarray
+    measured: np.ndarray
 
     def __len__(self) -> int:
         return len(self.hardware)
@@ -67,7 +68,10 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
         **STEADY,
     }
     native = np.array([s.name == model.quantization for s in study.quantization])[q]
-    return Grid(model, h, q, columns, evaluator(values), native)
+    known = np.array(
+        [[measured(model, s, d, p) for s in study.quantization] for d, p in zip(study.hardware, study.profiles, strict=True)]
+    )
+    return Grid(model, h, q, columns, evaluator(values), native, known[h, q])
 
 
 def _by_pair(study: Study, model: Model, h: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray | float]:

@@ -24,6 +24,8 @@ Values = dict[str, float]
 WHOLE = 1e18
 #: constants that a profile without operator classes gives by another name
 FOLLOWS = {"direct_efficiency": "link_efficiency", "activation_efficiency": "memory_efficiency"}
+#: forms of products with weights
+PRODUCTS = ("gemm", "grouped_gemm")
 #: bytes per second that stand for a scale-out link where there is none; such plans are invalid
 NO_LINK = 1.0
 
@@ -163,6 +165,18 @@ def _format(c: Computing, model: Model, scheme: Quantization) -> str:
         return f"{used}:block"
     scaled = stored.scale_byte or stored.tensor_byte
     return f"{used}:static" if scaled and stored.block == (None, None) else used
+
+
+def measured(model: Model, scheme: Quantization, device: Hardware, profile: Efficiency) -> bool:
+    """Whether a fitted profile rests on measured matrix products in a scheme's formats, whatever the layout of their scales.
+    True of a profile that fits nothing: all devices are alike in it."""
+    weights = {
+        name.removesuffix(":block").removesuffix(":static")
+        for m, name in formats(model, scheme, device).items()
+        if "_core" not in m
+    }
+    fitted = {dtype for (form, dtype), c in profile.classes.items() if form in PRODUCTS and c.n}
+    return not profile.classes or weights <= fitted
 
 
 def _constant(profile: Efficiency, form: str, constant: Constant, dtype: str) -> float:

@@ -14,7 +14,8 @@ from costc.errors import CostcError
 from costc.spec.catalog import Catalog
 
 ROW: dict[str, Any] = {
-    "id": "x", "table": "main", "src": "2026-04-27", "date": "2026-04-22", "backend": "vllm", "backend_version": "0.19.0",
+    "table": "main", "mode": "agg",
+    "id": "x", "src": "2026-04-27", "date": "2026-04-22", "backend": "vllm", "backend_version": "0.19.0",
     "model_path": "MiniMaxAI/MiniMax-M2.5", "family": "minimax-m2", "system": "b200_sxm", "precision": "fp8", "is_moe": True,
     "gemm_quant_mode": "fp8_block", "isl": 1024, "osl": 1024, "conc": 64.0, "c_tp": 4.0, "c_adp": 1.0, "c_mtp": 1.0, "c_mep": 4.0,
     "c_bs": 64.0, "silicon_ttft_ms": 200.0, "silicon_tpot_ms": 10.0,
