@@ -96,7 +96,7 @@ def implausible(ledger: Frame) -> pd.Series[bool]:
     from costc.calibrate.suspects import APART, IMPLAUSIBLE, SUSPICIONS
 
     names = {s.name for s in (*SUSPICIONS, *APART) if s.kind == IMPLAUSIBLE}
-    return ledger["flags"].map(lambda flags: bool(names & set(flags.split("; "))))
+    return ledger["flags"].map(lambda flags: bool(names & set(flags.split("; ")))).astype(bool)
 
 
 # ---- the digest
