@@ -5,6 +5,7 @@ A pure function of committed files, so that whoever has no measurements can chec
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -39,26 +40,28 @@ BINS: Final = {"batch": (1, 4, 16, 64, 256, np.inf), "isl": (1, 512, 2048, 5000,
 WORST: Final = 12
 
 
-def files(ledger: Frame, beside: Frame | None, catalog: Catalog) -> dict[str, str]:
+def files(ledger: Frame, beside: str | None, catalog: Catalog) -> dict[str, str]:
     """The page and its figures, by path.
 
     Args:
         ledger: as read from the digest.
-        beside: AIConfigurator's errors on the same rows (`tests/bench`), or None.
+        beside: AIConfigurator's predictions of the same rows, as `tests/bench` writes them, or None.
     """
     main = ledger[ledger["table"] == "main"]
     pictures = {f"{FIGURES}/{time}.svg": scatter(main, time, "family") for time in TIMES}
     return {PAGE: "\n".join(_page(main, ledger[ledger["table"] == "disagg"], beside, catalog)), **pictures}
 
 
-def _page(main: Frame, disagg: Frame, beside: Frame | None, catalog: Catalog) -> Iterator[str]:
+def _page(main: Frame, disagg: Frame, beside: str | None, catalog: Catalog) -> Iterator[str]:
+    import pandas as pd
+
     yield INTRO
     yield from _short(main, disagg)
     yield MEASURED
     yield PROTOCOL
     yield from _groups(main, disagg)
     if beside is not None:
-        yield from _beside(beside)
+        yield from _beside(pd.concat([main, disagg]), beside)
     yield from _kernels(catalog)
     yield from _off(main)
     yield from _suspects(main, disagg)
@@ -146,16 +149,38 @@ def _groups(main: Frame, disagg: Frame) -> Iterator[str]:
         yield from table(["", "", "rows", *HEAD], rows, 2)
 
 
-def _beside(beside: Frame) -> Iterator[str]:
-    yield BESIDE.format(date=beside["date"].iloc[0], version=beside["version"].iloc[0])
-    names = [f"{who}_{time}_{what}" for time in ("tpot", "ttft") for what in ("mean", "median") for who in ("aic", "costc")]
+def _beside(ledger: Frame, beside: str) -> Iterator[str]:
+    """Both tools on the rows that the other predicts.
+
+    Args:
+        beside: its predictions by row as CSV, under a line that says what they are.
+    """
+    import pandas as pd
+
+    told, _, text = beside.partition("\n")
+    yield BESIDE.format(told=told.lstrip("# "))
+    theirs = pd.read_csv(io.StringIO(text)).set_index("id")
+    joined = ledger.join(theirs, on="id")
+    joined = joined.assign(**{f"{time}_theirs": joined[f"aic_{time}_ms"] for time in TIMES})
+    rows = []
+    for name, part in joined.groupby("table", sort=False):
+        groups = [
+            ("", "all", part),
+            *((by, str(g), rows_) for by in ("hardware", "engine", "family") for g, rows_ in part.groupby(by)),
+        ]
+        rows += [_pair([TITLES[str(name)], by, ENGINES.get(group, group)], own) for by, group, own in groups]
     titles = [f"{time} {what}, {who}" for time in ("TPOT", "TTFT") for what in ("mean", "median") for who in ("theirs", "ours")]
-    rows = [
-        [row["table"], str(row["group"]), str(row["n"]), str(row["predicted"]), *(percent(row[n] / 100) for n in names)]
-        for row in beside.to_dict("records")
-        if row["predicted"]
-    ]
-    yield from table(["table", "rows", "n", "predicted", *titles], rows, 2)
+    yield from table(["", "", "", "rows", "theirs", *titles], rows, 3)
+
+
+def _pair(names: list[str], own: Frame) -> list[str]:
+    """Names, rows, rows that the other tool predicts, and errors of both on these."""
+    both = own[own["tpot_theirs"].notna()]
+    errors = [
+        getattr(Error.of(error(both, time, who)), what)
+        for time in TIMES[::-1] for what in ("mean", "median") for who in ("theirs", "family")
+    ]  # fmt: skip
+    return [*names, str(len(own)), str(len(both)), *map(percent, errors)]
 
 
 def _kernels(catalog: Catalog) -> Iterator[str]:

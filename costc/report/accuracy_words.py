@@ -47,9 +47,9 @@ nominal (InferenceX) or fixed ones.
 
 BESIDE: Final = """## Beside AIConfigurator
 
-AIConfigurator {version}, NVIDIA's estimator that carries the kernel tables themselves, on the same rows with the sample's
-own quantization modes; `ours` are leave-one-family-out errors of costc **on the rows that it predicts**. Run on {date} by
-`python -m tests.bench.aiconfigurator`, which anyone can repeat.
+NVIDIA's estimator, which carries the kernel tables themselves. {told}. Errors of both are on the rows that it predicts
+(`theirs`); `ours` leave the row's family out. `python -m tests.bench.aiconfigurator` predicts all rows anew with both tools
+and prints them side by side.
 """
 
 KERNELS: Final = """## Kernels

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: predicts the rows whose phases have pools of their own, with constants by fold; it lies above this room
 More = Callable[["Frame", Catalog, Mapping[str, Fits]], "Frame"]
-#: AIConfigurator's errors on the same rows, which `tests/bench` writes
+#: AIConfigurator's predictions of the same rows, which `tests/bench` writes
 BESIDE: Final = Path("reports/accuracy_aiconfigurator.csv")
 
 
@@ -102,10 +102,9 @@ def as_json(rows: Frame, fold: str, source: str) -> dict[str, Any]:
 
 def pages(out: Path, digest: str) -> dict[str, str]:
     """The page and its figures from a digest's text, by path under `out`."""
-    import pandas as pd
-
     beside = out / BESIDE
-    return files(validate.parse(digest, str(DIGEST)), pd.read_csv(beside) if beside.is_file() else None, Catalog())
+    theirs = beside.read_text(encoding="utf-8") if beside.is_file() else None
+    return files(validate.parse(digest, str(DIGEST)), theirs, Catalog())
 
 
 def write(out: Path, more: More, say: Say) -> Outcome:

@@ -35,9 +35,6 @@ LIKE = {
 #: what the tool multiplies in disaggregated serving: prefill and decode latencies, and the queue before prefill
 PREFILL, DECODE, QUEUE = 1.1, 1.08, 1.8
 
-#: predictions of both tools
-TIMES = ("aic_ttft_ms", "aic_tpot_ms", "costc_ttft_ms", "costc_tpot_ms")
-
 Row = Mapping[str, Any]
 Estimate = tuple[float, float]
 
@@ -237,40 +234,45 @@ def side_by_side(table: pd.DataFrame, kind: str) -> pd.DataFrame:
 
 def ours() -> pd.DataFrame:
     """costc's predictions of the ledger's rows, in milliseconds, by the row's id."""
-    from costc.calibrate import ledger
-    from costc.spec.catalog import Catalog
+    from costc.loads.ledger import disaggregated
+    from costc.report.validation import anew
 
-    rows, _ = ledger.build(Catalog(), ("family",))
+    rows = anew(("family",), disaggregated, lambda text: None)
     return rows.set_index("id")[["ttft_family", "tpot_family"]].set_axis(["costc_ttft_ms", "costc_tpot_ms"], axis=1)
+
+
+def kept(beside: pd.DataFrame) -> str:
+    """AIConfigurator's predictions as the accuracy page reads them, under a line that says what they are."""
+    version = importlib.metadata.version("aiconfigurator-core")
+    head = f"# AIConfigurator {version} with the rows' own quantization modes, run on {date.today().isoformat()}\n"
+    rows = beside.loc[beside["aic_tpot_ms"].notna(), ["id", "aic_ttft_ms", "aic_tpot_ms"]]
+    return head + rows.to_csv(index=False, float_format="%.5g", lineterminator="\n")
 
 
 def main() -> int:
     """Run both tables; print both tools' errors, and write them and the predictions where asked to."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="folder for the summary (accuracy_aiconfigurator.csv)")
-    parser.add_argument("--rows", type=Path, help="folder for the predictions of each row")
+    parser.add_argument(
+        "--out", type=Path, help="where to keep AIConfigurator's predictions: reports/accuracy_aiconfigurator.csv"
+    )
     given = parser.parse_args()
     if importlib.util.find_spec("aiconfigurator_core") is None:
         print("aiconfigurator-core is not installed here: nothing to compare with (pip install aiconfigurator-core==0.12.0)")
         return 0
     from costc.calibrate.silicon import sample
 
-    cleaned, found_by_us, summaries = sample(), ours(), []
+    cleaned, found_by_us, whole = sample(), ours(), []
     for kind in ("main", "disagg"):
         rows = cleaned[cleaned["table"] == kind]
         found = predict(rows)
         beside = rows.join(found[["aic_ttft_ms", "aic_tpot_ms"]]).join(found_by_us, on="id")
-        if given.rows:
-            beside[["id", *TIMES]].join(found["reason"]).to_csv(given.rows / f"aic_{kind}.csv", index=False)
-        summaries.append(side_by_side(beside, kind))
+        whole.append(beside)
         print(f"\n{kind}: absolute error in percent; costc on the rows that AIConfigurator predicts, and (all) on all rows")
-        print(summaries[-1].drop(columns="table").to_string(index=False, float_format="{:.1f}".format))
+        print(side_by_side(beside, kind).drop(columns="table").to_string(index=False, float_format="{:.1f}".format))
         why = found["reason"].str.replace(r"[\d(].*", "", regex=True)
         print("not predicted by AIConfigurator:\n" + why[why != ""].value_counts().head(12).to_string())
     if given.out:
-        told = {"date": date.today().isoformat(), "version": importlib.metadata.version("aiconfigurator-core")}
-        whole = pd.concat(summaries).assign(**told)
-        whole.to_csv(given.out / "accuracy_aiconfigurator.csv", index=False, float_format="%.2f")
+        given.out.write_text(kept(pd.concat(whole)), encoding="utf-8")
     return 0
 
 

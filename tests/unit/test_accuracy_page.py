@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from costc import cli
 from costc.calibrate import ledger, validate
-from costc.calibrate.loops import Loops
 from costc.report import validation
 from costc.report.accuracy import files, percent
 from costc.spec.catalog import Catalog
@@ -31,7 +29,7 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
     "properties": {
         "source": {"type": "string"},
-        "fold": {"enum": ["family", "device", "none"]},
+        "fold": {"enum": ["family", "device", "none", "inferred"]},
         "summary": {
             "type": "array",
             "items": {"required": ["by", "group", "fold", "ttft", "tpot"], "properties": {"ttft": ERROR, "tpot": ERROR}},
@@ -87,7 +85,7 @@ def test_where_measurements_are_installed_a_worse_figure_fails(
 ) -> None:
     anew = judged(tpot_family=tpot)
     monkeypatch.setattr(validation, "installed", lambda: True)
-    monkeypatch.setattr(ledger, "build", lambda catalog, folds: (anew, Loops(0, ())))
+    monkeypatch.setattr(validation, "anew", lambda folds, more, say: anew)
     found, text = run("--check", "--out", str(placed))
     assert found == code
     assert ("TPOT of all all (fold family): mean error 20.00%, 15.00% before" in text) == bool(code)
@@ -119,11 +117,9 @@ def test_what_was_not_predicted_is_a_dash() -> None:
     assert [percent(None), percent(float("nan")), percent(0.1234), percent(0.05, True)] == ["-", "-", "12.3", "+5.0"]
 
 
-def test_figures_of_another_tool_stand_beside() -> None:
-    names = [f"{who}_{t}_{w}" for who in ("aic", "costc", "all") for t in ("tpot", "ttft") for w in ("mean", "median")]
-    beside = pd.DataFrame(
-        [{"table": "main", "by": "all", "group": "all", "n": 4, "predicted": 3, "date": "2026-11-22", "version": "1"}]
-    )
-    page = files(judged(), beside.assign(**dict.fromkeys(names, 12.34)), Catalog())["reports/accuracy.md"]
-    assert "| main | all | 4 | 3 | 12.3 | 12.3 |" in page
-    assert "Run on 2026-11-22" in page.replace("\n", " ")
+def test_another_tool_is_judged_on_the_rows_that_it_predicts() -> None:
+    found = judged()
+    rows = "".join(f"{name},120,{tpot}\n" for name, tpot in zip(found["id"][:2], (20.0, 20.0), strict=True))
+    page = files(found, f"# Tool 1.0, run on 2026-11-22\nid,aic_ttft_ms,aic_tpot_ms\n{rows}", Catalog())["reports/accuracy.md"]
+    assert "| aggregated |  | all | 4 | 2 | 50.0 | 15.0 | 50.0 | 15.0 | 20.0 | 0.0 | 20.0 | 0.0 |" in page
+    assert "Tool 1.0, run on 2026-11-22." in page

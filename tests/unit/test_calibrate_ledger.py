@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from costc.calibrate import ledger, validate
-from costc.calibrate.ledger import FITTED, FOLDS, PRIORS, ROW, TIMES
+from costc.calibrate.ledger import FITTED, JUDGED, PRIORS, ROW, TIMES
 from costc.calibrate.loops import Loops
 from costc.calibrate.runs import DEFAULTS, SETTINGS
 from costc.compiled import CostModel
@@ -156,7 +156,7 @@ def judged(**columns: Any) -> pd.DataFrame:
     """Four rows with errors of TPOT of 10, -20, 30 and 0 percent in every fold, and TTFT right."""
     found = rows().head(4).assign(ttft=[100.0] * 4, tpot=[10.0, 20.0, 30.0, 40.0])
     tpot = [11.0, 16.0, 39.0, 40.0]
-    predictions = {f"{t}_{f}": tpot if t == "tpot" else 100.0 for t in TIMES for f in FOLDS}
+    predictions = {f"{t}_{f}": tpot if t == "tpot" else 100.0 for t in TIMES for f in JUDGED}
     return found.assign(**(predictions | columns))
 
 
