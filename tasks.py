@@ -18,12 +18,20 @@ QUIET = "--no-emit-index-url --no-emit-find-links --no-emit-options --no-header"
 TASKS = {
     "compile": ["costc compile specs/deepseek_r1.yaml"],
     "test": ["pytest"],
-    "check": ["ruff check .", "ruff format --check .", "mypy", "lint-imports", "costc compile specs/deepseek_r1.yaml --check"],
+    "check": [
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "lint-imports",
+        "costc compile specs/deepseek_r1.yaml --check",
+        "costc validate --check",
+    ],
     "fix": ["ruff check --fix .", "ruff format ."],
     "golden": ["costc compile specs/deepseek_r1.yaml", "pytest tests/golden tests/errors --update-golden"],
     "bench": ["python -m tests.bench"],
     ORACLE: ["pytest tests/oracle"],
     "coverage": ["python -m tests.oracle.coverage"],
+    "accuracy": ["costc validate --write"],
     "lock": [
         f"pip-compile -q --extra dev {QUIET} --generate-hashes --strip-extras --output-file requirements.lock pyproject.toml"
     ],
@@ -56,7 +64,7 @@ def main(arguments: list[str]) -> int:
     if not arguments or arguments[0] not in TASKS:
         print(f"usage: python3 tasks.py {{{','.join(TASKS)}}} [words for the command]", file=sys.stderr)
         return 2
-    programs = environment(arguments[0] in (ORACLE, "coverage"))
+    programs = environment(arguments[0] in (ORACLE, "coverage", "accuracy"))
     commands = TASKS[arguments[0]]
     path = {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
     for place, command in enumerate(commands):

@@ -14,6 +14,8 @@ import typer
 
 from costc.commands import calibrate
 from costc.commands.options import Beside, Csv, Degree, Json, ModelName, degrees, numbers, one_format, words
+from costc.commands.schema import schema
+from costc.commands.serving import serving
 from costc.commands.validate import validate
 from costc.errors import CostcError
 
@@ -230,13 +232,7 @@ def list_(kind: Annotated[Kind, typer.Argument()], as_json: Json = False, as_csv
     tables.print_rows(listing(kind.value, specs), as_json, as_csv)
 
 
-@app.command()
-def schema() -> None:
-    """Print the JSON schema of `eval --json`."""
-    print((Path(__file__).parent / "eval.schema.json").read_text(encoding="utf-8"), end="")
-
-
-for command in (calibrate.calibrate, calibrate.profile, validate):
+for command in (schema, serving, calibrate.calibrate, calibrate.profile, validate):
     app.command()(command)
 
 

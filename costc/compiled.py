@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 PHASES = ("prefill", "decode")
 WORKLOAD = ("batch", "isl", "osl", "microbatches", "max_num_batched_tokens")
+PLATFORM = ("efficiency", "engine", "kv_cache_dtype")
 #: the point that the guide evaluates, where a call says nothing
 DEFAULTS: dict[str, Any] = {"batch": 1, "isl": 2048, "osl": 512}
 
@@ -231,7 +232,7 @@ class CostModel:
         Raises:
             DegreeError: an invalid size or degree.
         """
-        platform = {k: given.pop(k) for k in ("efficiency", "engine", "kv_cache_dtype") if k in given}
+        platform = {k: given.pop(k) for k in PLATFORM if k in given}
         inputs = self.values(hardware, quantization, **platform)
         plan = self._plan(given, inputs)
         self.check(plan, inputs)
@@ -242,9 +243,7 @@ class CostModel:
         allowed = {*WORKLOAD, *STRATEGIES}
         for name in given:
             if name not in allowed:
-                raise CostcError(
-                    not_among("argument", name, {*allowed, "hardware", "quantization", "efficiency", "engine", "kv_cache_dtype"})
-                )
+                raise CostcError(not_among("argument", name, {*allowed, "hardware", "quantization", *PLATFORM}))
         plan = {**DEFAULTS, **dict.fromkeys(STRATEGIES, 1), **given}
         plan.setdefault("microbatches", plan["pp"])
         plan.setdefault("max_num_batched_tokens", inputs["max_num_batched_tokens"])
@@ -293,8 +292,7 @@ class CostModel:
 
         if phase not in PHASES:
             raise CostcError(not_among("phase", phase, PHASES))
-        graph: Graph = self.lowered[phase].graph
-        return show(graph)
+        return show(self.lowered[phase].graph)
 
 
 def bound_name(index: float) -> str:

@@ -221,3 +221,38 @@ def print_formula(model: CostModel, name: str | None, general: bool, latex: bool
     else:
         print(f"{name} [{unit}]: {meaning}\n\n{sp.latex(expr) if latex else expr}\n")
         print_rows([{k: r[k] for k in ("symbol", "unit", "meaning")} for r in symbols], False, False)
+
+
+#: figures of a point under a load that people read, with their headings
+LOADED = {
+    "concurrency": "in flight",
+    "request_throughput": "requests/s",
+    "ttft": "TTFT, s",
+    "tpot": "TPOT, s",
+    "e2el": "E2EL, s",
+    "output_throughput": "output/s",
+    "throughput_per_device": "output/s/device",
+    "cost_per_million_tokens": "USD/M output",
+    "running": "running",
+    "prefill_load": "prefill load",
+    "decode_load": "decode load",
+    "kv_transfer": "KV transfer, s",
+    "prefill_per_decode": "prefill per decode worker",
+}
+
+
+def print_serving(found: dict[str, Any], as_json: bool, as_csv: bool) -> None:
+    """Print points under a load, with what runs on what above them."""
+    if as_json:
+        print_json(found)
+        return
+    shown = found["points"]
+    if not as_csv:
+        for name, side in found["sides"].items():
+            plan = ", ".join(f"{k}={v}" for k, v in side["plan"].items() if v > 1) or "one device"
+            workers = f"{side['workers']} x " if len(found["sides"]) > 1 else ""
+            print(f"{name}: {workers}{side['hardware']}, {plan}; efficiency {side['efficiency']}")
+        shown = [{LOADED[k]: v for k, v in row.items() if k in LOADED} for row in shown]
+    print_rows(shown, False, as_csv)
+    for note in found["notes"]:
+        print(f"note: {note}", file=sys.stderr)

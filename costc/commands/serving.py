@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from costc.commands.options import Beside, Csv, Json, ModelName, one_format
 from costc.errors import CostcError
 
 #: options that are settings of the run or the engine, under the names that the programs have for them
@@ -18,7 +18,7 @@ POOL = ("prefill", "decode", "prefill_workers", "decode_workers", "prefill_hardw
 
 
 def serving(
-    model: Annotated[str, typer.Argument(help="model name, alias or spec file")],
+    model: ModelName,
     hardware: Annotated[str, typer.Option(help="device name, alias or spec file")],
     concurrency: Annotated[str | None, typer.Option(help="requests in flight; several separated by commas")] = None,
     rate: Annotated[str | None, typer.Option(help="or requests per second; several separated by commas")] = None,
@@ -47,9 +47,9 @@ def serving(
     decode_workers: Annotated[int | None, typer.Option(help="decode workers; makes pools")] = None,
     prefill_hardware: Annotated[str | None, typer.Option(help="device of the prefill workers; makes pools")] = None,
     prefill_tokens: Annotated[int | None, typer.Option(help="tokens of a step of the prefill workers; makes pools")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="print CSV")] = False,
-    specs: Annotated[Path | None, typer.Option("--specs", help="folder with your own models/, hardware/, ...")] = None,
+    as_json: Json = False,
+    as_csv: Csv = False,
+    specs: Beside = None,
 ) -> None:
     """Serve requests, so many in flight or so many a second: mean times, throughput, what is busy.
 
@@ -60,8 +60,7 @@ def serving(
     from costc.api import load, plan_of
     from costc.loads.serve import serve
 
-    if as_json and as_csv:
-        raise CostcError("--json and --csv exclude each other")
+    one_format(as_json, as_csv)
     pool: dict[str, Any] = {name: given[name] for name in POOL if given[name] is not None}
     pool |= {name: plan_of(pool[name]) for name in ("prefill", "decode") if name in pool}
     found = serve(

@@ -65,9 +65,23 @@ Predicted by `costc/serving/disaggregated.py` with the constants that the engine
 family; no disaggregated row enters a fit. The sample does not tell the pools' seats and token budgets.
 """
 
-OFF: Final = """## Where it is off
+OFF: Final = """## Where it is off, and why
 
-All figures leave one family out.
+All figures leave one family out. What is known of the largest residuals:
+
+* **Llama-3.1-8B FP8 on H200 with vLLM** (21 rows) and part of **Qwen3-235B** there: prompts hardly slow the decode down, as if
+  they lay in a prefix cache. The row *settings inferred* assumes that; no script says so.
+* **Llama-3.1-8B on H200 with SGLang** (46 rows): TTFT is a third of what requests in lock-step wait, which the same client
+  and engine showed on H100. Another client; inferred as well.
+* **Llama-3.1-8B on H100 with TensorRT-LLM**: one request always waits for a seat (TTFT too low at small concurrency), and a
+  quarter to a half at 64 and 128 with four and eight devices. The rows do not tell the engine's seats.
+* **DeepSeek-R1**: SGLang on B300 with prompts of 8192 runs a slow path; on B200 runs of November 2025 compiled in the first
+  wave; TTFT with TensorRT-LLM rises three to five times as steeply with concurrency as for other models, and we do not know why.
+* **GB200** (18 rows): 15 of them are replicas behind a router whose times are not monotone in concurrency.
+* **TensorRT-LLM on B200, Llama-3.1-70B NVFP4** (TPOT +15 to +20 %): the tables time the quantizing of activations with the
+  product; the engine fuses it into the kernel before.
+* **Disaggregated**: TPOT is as good as aggregated; TTFT is a third too low, as the seats and token budgets of the pools, which
+  decide where requests queue, are not in the rows; three rows of H100 take 10 to 60 times the prediction or less than a tenth.
 """
 
 SUSPECTS: Final = """## Rows that are not what they seem
