@@ -92,6 +92,7 @@ def eval_(
     microbatches: Annotated[int | None, typer.Option(help="pipeline micro-batches; default: pp")] = None,
     max_num_batched_tokens: Annotated[int | None, typer.Option(help="tokens of a prefill step; default: the engine's")] = None,
     efficiency: Annotated[str, typer.Option(help="ideal, a number up to 1, fitted, or a profile")] = "uniform",
+    engine: Annotated[str, typer.Option(help="settings of the serving engine, which decide the fitted profile too")] = "default",
     kv_cache_dtype: Annotated[str | None, typer.Option(help="format of the KV cache; default: the scheme's")] = None,
     debug: Annotated[bool, typer.Option("--debug", help="print the table of operators too")] = False,
     as_json: Json = False,
@@ -113,6 +114,7 @@ def eval_(
         "ep": ep,
         "dp": dp,
         "efficiency": efficiency,
+        "engine": engine,
         "kv_cache_dtype": kv_cache_dtype,
     }
     given |= {

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from costc.commands.options import Beside, Csv, Json, ModelName, one_format
+from costc.commands.options import Beside, Csv, Degree, Json, ModelName, degrees, one_format
+from costc.commands.options import numbers as whole_numbers
 from costc.errors import CostcError
 
 #: options that are settings of the run or the engine, under the names that the programs have for them
@@ -28,6 +29,7 @@ def serving(
     pp: Annotated[int, typer.Option(help="pipeline stages")] = 1,
     ep: Annotated[int, typer.Option(help="expert-parallel degree")] = 1,
     dp: Annotated[int, typer.Option(help="attention data-parallel degree")] = 1,
+    degree: Degree = None,
     quantization: Annotated[str | None, typer.Option(help="scheme; default: as the model is published")] = None,
     kv_cache_dtype: Annotated[str | None, typer.Option(help="format of the KV cache; default: the scheme's")] = None,
     efficiency: Annotated[str, typer.Option(help="fitted, ideal, a number up to 1, or a profile")] = "fitted",
@@ -63,12 +65,14 @@ def serving(
     one_format(as_json, as_csv)
     pool: dict[str, Any] = {name: given[name] for name in POOL if given[name] is not None}
     pool |= {name: plan_of(pool[name]) for name in ("prefill", "decode") if name in pool}
+    plan = {"tp": tp, "pp": pp, "ep": ep, "dp": dp}
+    plan |= {name: whole_numbers(name, text)[0] for name, text in degrees(degree).items()}
     found = serve(
         load(model, specs),
         hardware,
         numbers("concurrency", concurrency, int),
         numbers("rate", rate, float),
-        {"tp": tp, "pp": pp, "ep": ep, "dp": dp},
+        plan,
         pool or None,
         **{name: given[name] for name in SETTINGS},
     )

@@ -26,7 +26,7 @@ BUSY: Final = 0.8
 MOST: Final = 4096
 
 
-def in_flight(worker: Worker, concurrency: Sequence[float]) -> dict[str, Floats]:
+def in_flight(worker: Worker, concurrency: Sequence[float] | Floats) -> dict[str, Floats]:
     """Outputs of the closed loop, one value for each number of requests in flight."""
     requests = np.asarray(concurrency, dtype=np.float64)
     found = worker.model.closed_loop.evaluator({**worker.values, "batch": requests})
@@ -58,11 +58,27 @@ def at_rate(worker: Worker, rate: Sequence[float]) -> dict[str, Floats]:
     return found | {"request_throughput": at}
 
 
+def fits(replica: Worker) -> None:
+    """Raise where not even one request of each rank fits beside the weights, or no time is known.
+
+    Raises:
+        CostcError: it does not fit, or a format has no rate on the device.
+    """
+    one = {name: float(value[0]) for name, value in in_flight(replica, [replica.ranks]).items()}
+    name = replica.model.model.name
+    if one["max_batch"] < replica.ranks:
+        weights, limit = one["memory_weights"] / 1e9, one["memory_limit"] / 1e9
+        raise CostcError(
+            f"{name} does not fit: {weights:.4g} GB of weights on a device of {limit:.4g} GB for the engine, "
+            "and no room for a request; use more devices or a smaller format"
+        )
+    if not np.isfinite(one["ttft"]):
+        raise CostcError(f"{name}: no time is known for this device and plan")
+
+
 def _seats(worker: Worker) -> Floats:
     """Numbers in flight of a rank, up to all that run at once."""
     most = in_flight(worker, [worker.ranks * 1e9])["running"][0]
-    if not np.isfinite(most):
-        raise CostcError(f"{worker.model.model.name}: no time is known for this model, device and plan")
     return np.unique(np.rint(np.geomspace(1, most, MOST))) if most > MOST else np.arange(1.0, most + 1)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from costc.closed import PROTOCOL
-from costc.columns import is_column
+from costc.columns import values_of
 from costc.compiled import DEFAULTS, CostModel
 from costc.errors import CostcError, not_among
 from costc.ir.platform import Engine, Hardware, Quantization
@@ -16,7 +16,8 @@ from costc.place.mesh import STRATEGIES, mesh
 
 #: settings of the engine and of the run that a call may name, and what each takes
 SETTINGS: Final = (
-    "max_num_batched_tokens", "max_num_seqs", "scheduler_interval", "prefill_first", "batch_wait", "memory_utilization", *PROTOCOL,
+    "max_num_batched_tokens", "max_num_seqs", "scheduler_interval", "prefill_first", "batch_wait", "memory_utilization",
+    *PROTOCOL,
 )  # fmt: skip
 #: settings that may be 0; all others are more
 FROM_ZERO: Final = ("prefill_first", "batch_wait", "length_spread", "prefix_hit_rate", "draft_tokens", "acceptance")
@@ -80,7 +81,10 @@ def worker(model: CostModel, on: Platform, settings: Mapping[str, Any]) -> Worke
         DegreeError: a degree or length that the model cannot take.
     """
     values = model.values(on.hardware, on.quantization, on.efficiency, on.engine)
-    values = {**values, **PROTOCOL, **DEFAULTS, "microbatches": on.plan["pp"], **settings, **on.plan}
+    # where the fraction is of what weights, activations and framework leave, it is of these too
+    following = (k for k in ("memory_weight_share", "memory_reserved_share") if values[k] == values["memory_utilization"])
+    shares = dict.fromkeys(following, settings.get("memory_utilization", values["memory_utilization"]))
+    values = {**values, **PROTOCOL, **DEFAULTS, "microbatches": on.plan["pp"], **shares, **settings, **on.plan}
     sizes = {name: values[name] for name in ("isl", "osl", "max_num_batched_tokens", "microbatches")}
     model.check({**sizes, **on.plan}, values)
     return Worker(model, on, values)
@@ -93,6 +97,8 @@ def settings(given: Mapping[str, Any]) -> dict[str, float]:
         CostcError: an unknown name, or a value out of range.
     """
     found: dict[str, float] = {}
+    if given.get("osl") is not None and given["osl"] < 2:
+        raise CostcError(f"a load needs at least 2 output tokens, not {given['osl']!r}: there is no decode in one")
     for name, value in given.items():
         if name not in (*SETTINGS, "isl", "osl"):
             raise CostcError(not_among("setting", name, (*SETTINGS, "isl", "osl")))
@@ -110,15 +116,13 @@ def _number(name: str, value: Any) -> float:
     return float(value)
 
 
-def column(name: str, value: float | Iterable[float], whole: bool) -> list[float]:
+def column(name: str, value: Any, whole: bool) -> list[float]:
     """Requests in flight, or rates: positive, in the order given.
 
     Raises:
         CostcError: none, or one that is not positive (or not `whole`).
     """
-    values = list(value) if is_column(value) else [value]
-    if not values:
-        raise CostcError(f"{name} has no values")
+    values = values_of(name, value)
     for one in values:
         if isinstance(one, bool) or not isinstance(one, (int, float)) or not 0 < one < math.inf or (whole and one != int(one)):
             raise CostcError(f"{name} takes {'whole ' if whole else ''}numbers above 0, not {one!r}")

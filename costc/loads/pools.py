@@ -159,9 +159,7 @@ def _decode_steps(pools: Pools, given: Mapping[str, Any], most: float) -> tuple[
     return each * ranks * pools.decode_workers, np.maximum.accumulate(np.broadcast_to(found["tpot"], each.shape))
 
 
-def _settled(
-    pools: Pools, given: Mapping[str, Any], steps: tuple[Floats, Floats], requests: float
-) -> dict[str, Any]:
+def _settled(pools: Pools, given: Mapping[str, Any], steps: tuple[Floats, Floats], requests: float) -> dict[str, Any]:
     """Outputs with the decode step of the batch that is left: the largest that the pools hold up."""
     held, step = steps
     low, high = 0.0, min(requests, float(given["pool_decode_seats"]))

@@ -56,9 +56,10 @@ def serve(
     asked = settings({k: v for k, v in given.items() if k not in PLATFORM})
     loads = column("rate", rate, False) if rate is not None else column("concurrency", concurrency or 0, True)
     if pool is None:
-        sides = {"replica": (worker(model, platform(model, hardware, plan or {}, named), asked), 1)}
-        table = (aggregated.at_rate if rate is not None else aggregated.in_flight)(sides["replica"][0], loads)
-        _fits(sides["replica"][0], table)
+        replica = worker(model, platform(model, hardware, plan or {}, named), asked)
+        aggregated.fits(replica)
+        table = (aggregated.at_rate if rate is not None else aggregated.in_flight)(replica, loads)
+        sides = {"replica": (replica, 1)}
     else:
         found = _pools(model, hardware, plan or {}, pool, named, asked)
         table = (pools.at_rate if rate is not None else pools.in_flight)(found, loads)
@@ -84,18 +85,8 @@ def _pools(
     return pools.Pools(*sides, int(pool.get("prefill_workers") or 1), int(pool.get("decode_workers") or 1))
 
 
-def _fits(replica: Worker, table: Mapping[str, np.ndarray]) -> None:
-    """Raise where not even one request of each rank fits beside the weights."""
-    if float(np.max(table["max_batch"])) < replica.ranks:
-        weights, limit = (float(np.max(table[f"memory_{k}"])) / 1e9 for k in ("weights", "limit"))
-        raise CostcError(
-            f"{replica.model.model.name} does not fit: {weights:.4g} GB of weights on a device of {limit:.4g} GB for the engine, "
-            "and no room for a request; use more devices or a smaller format"
-        )
-
-
 def _result(model: CostModel, sides: Mapping[str, tuple[Worker, int]], table: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    main = next(reversed(sides.values()))[0]
+    main = list(sides.values())[-1][0]
     names = (*FIGURES, *(n for n in (*QUANTILES, *POOL_FIGURES) if n in table))
     points = [
         {name: None if math.isnan(value := float(table[name][i])) else value for name in names}
@@ -106,7 +97,7 @@ def _result(model: CostModel, sides: Mapping[str, tuple[Worker, int]], table: Ma
         profile = efficiency_profile(model.catalog, side.platform.efficiency, side.platform.hardware, side.platform.engine)
         on = (side.platform.hardware, side.platform.quantization)
         plan: dict[str, Any] = dict(side.values)
-        batch = {**side.values, "batch": float(side.ranks * max(1.0, points[-1]["running"] // side.ranks))}
+        batch = {**side.values, "batch": float(side.ranks * max(1.0, (points[-1]["running"] or 1.0) // side.ranks))}
         found += [*notes(model, *on, plan), *hull.notes(model, *on, profile, batch)]
     return {
         "model": model.model.name,

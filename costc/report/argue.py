@@ -93,7 +93,8 @@ def _unmeasured(study: Study, choice: Choice) -> list[str]:
     ratio = w.number(worth(choice, hope) / worth(choice, best))
     return [
         f"By assumed constants {headline(study, hope)} would need {ratio} times the "
-        f"{'cost' if choice.priced else 'devices'}; its matrix products were not measured, so it is not recommended: measure it first."
+        f"{'cost' if choice.priced else 'devices'}; its matrix products were not measured, so it is not recommended: "
+        "measure it first."
     ]
 
 

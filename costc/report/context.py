@@ -9,8 +9,8 @@ import numpy as np
 from costc.report import argue as a
 from costc.report import words as w
 from costc.report.argue import Chosen, Row
-from costc.report.trust import trust
 from costc.report.facts import assumptions, fallback_table, platforms
+from costc.report.trust import trust
 from costc.search import choose as c
 from costc.search.choose import Candidate, Choice
 from costc.spec.study import Scenario, Study

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from costc.report.argue import Chosen
+from costc.report.words import ASSUMED
 from costc.search.choose import Candidate, around, keeping, rounded
 from costc.serving.phases import GROUPS
 from costc.spec.study import Study
@@ -56,11 +57,16 @@ def svg(figure: Any, salt: str) -> str:
 
 
 def _frontier(study: Study, found: Chosen) -> str:
-    """Tokens per second and device against tokens per second and user: each device's best, for the recommended model."""
+    """Tokens per second and device against tokens per second and user: each device's best, for the recommended model.
+
+    Devices show what was measured on them; those on which nothing was are dashed.
+    """
     choice = found.recommended
     assert choice is not None
     assert choice.chosen is not None
     grid, good = choice.grid, choice.masks.good & keeping(study, choice.grid)
+    known = np.array([np.any(good & grid.measured & (grid.hardware == h)) for h in range(len(study.hardware))])
+    good = good & (grid.measured | ~known[grid.hardware])
     figure, axes = axes_of()
     reach = {
         h: float(np.max(grid.outputs["throughput_per_device"][good & (grid.hardware == h)], initial=0))
@@ -72,7 +78,9 @@ def _frontier(study: Study, found: Chosen) -> str:
             grid.outputs["throughput_per_user"][good & (grid.hardware == h)],
             grid.outputs["throughput_per_device"][good & (grid.hardware == h)],
         )
-        axes.plot(x, y, marker=MARKERS[place], color=COLOURS[place], markersize=4, linewidth=1.2, label=study.hardware[h].title)
+        look = {"marker": MARKERS[place], "color": COLOURS[place], "markersize": 4, "linewidth": 1.2}
+        label = study.hardware[h].title + ("" if known[h] else f" ({ASSUMED})")
+        axes.plot(x, y, **look, linestyle="-" if known[h] else "--", label=label)
     best = choice.chosen
     axes.plot(
         *_rounded(best["throughput_per_user"], best["throughput_per_device"]),

@@ -31,7 +31,8 @@ def _judged(study: Study, best: Candidate) -> list[str]:
     )
     if measured:
         return [
-            f"Predictions for {errors.tpot.n} runs on {device.title}, by constants that had not seen their model, are off by {both}."
+            f"Predictions for {errors.tpot.n} runs on {device.title}, by constants that had not seen their model, are off by "
+            f"{both}."
         ]
     return [
         f"No run on {device.title} was measured. Predictions for {errors.tpot.n} runs on devices that the constants had not seen "
@@ -51,7 +52,7 @@ def _constants(study: Study, scenario: Scenario, choice: Choice, best: Candidate
     rests = (
         f"Constants of operators: {profile.title} ({fitted} classes fitted to kernel measurements)."
         if fitted
-        else f"**Rests on assumed constants**: no operator of {device.title} was measured, so all have the defaults of their class."
+        else f"**Rests on assumed constants**: no operator of {device.title} was measured, all have the defaults of their class."
     )
     notes = hull.notes(model, device, scheme, profile, values) if fitted else []
     return [rests, *(f"{note[0].upper()}{note[1:]}." for note in notes)]

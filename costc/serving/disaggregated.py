@@ -7,9 +7,9 @@ Approximate analysis of multiclass closed networks of queues, 1979) for one queu
 
     R = (s N - Z + sqrt((s N - Z)^2 + 4 s Z)) / 2        time in the queue and its server, from s (idle) to s N - Z (saturated)
 
-Prompts do not join a step that is under way: a prompt waits at least the rest of one, T1 / 2 times the workers' load. Seats in the
-decode workers are fewer than the requests, or not: where they are, Little's law gives the time to the first token,
-X (N - seats) / seats. A run starts with all requests at once, whose mean queue N s / 2 the first of `waves` prompts of a seat sees.
+Prompts do not join a step that is under way: a prompt waits at least the rest of one, T1 / 2 times the workers' load. Where
+seats in the decode workers are fewer than the requests, Little's law gives the time to the first token, X (N - seats) / seats.
+A run starts with all requests at once, whose mean queue N s / 2 the first of `waves` prompts of a seat sees.
 
 The decode step D is that of the requests found here to be left in decode, N X / (X + TTFT): who calls settles the two.
 """

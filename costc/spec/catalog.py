@@ -23,6 +23,8 @@ def _model(document: Document) -> tuple[ModelEntry, tuple[str, ...]]:
     return entry, entry.aliases
 
 
+#: words that stand for a spec which depends on others of the call
+WORDS = {"efficiency": ("fitted",)}
 #: folder -> how to build what lies in it
 KINDS: dict[str, Callable[[Document], tuple[Any, tuple[str, ...]]]] = {
     "models": _model,
@@ -80,7 +82,7 @@ class Catalog:
             return self._built(kind, near if _state(near) else Path(name))
         found = self._places(kind, name)
         if not found:
-            raise CostcError(not_among(kind.removesuffix("s"), name, self.names(kind)))
+            raise CostcError(not_among(kind.removesuffix("s"), name, [*WORDS.get(kind, ()), *self.names(kind)]))
         if len(found) > 1:
             note = f"{kind} {name!r} is taken from {found[0]}; it also ships with costc"
             if note not in self.notes:
@@ -102,6 +104,8 @@ class Catalog:
         wanted = name.lower()
         for root in self.roots():
             for path in sorted((root / kind).glob("*.yaml")):
+                if path.stem.lower() != wanted and b"aliases" not in path.read_bytes():
+                    continue
                 _, aliases = _load(kind, path, _state(path))
                 if wanted in {path.stem.lower(), *(a.lower() for a in aliases)}:
                     return [path]

@@ -142,7 +142,7 @@ def test_a_study_in_which_nothing_fits_says_what_is_short(tmp_path: Path) -> Non
 
 def test_a_bad_study_writes_nothing(tmp_path: Path) -> None:
     study = (ROOT / "specs/deepseek_r1.yaml").read_text()
-    (tmp_path / "bad.yaml").write_text(study.replace("efficiency: uniform", "efficiency: unifrom"))
+    (tmp_path / "bad.yaml").write_text(study.replace("efficiency: fitted", "efficiency: fited"))
     found = costc("compile", "bad.yaml", cwd=tmp_path)
     assert found.returncode == 2
     assert "bad.yaml:" in found.stderr

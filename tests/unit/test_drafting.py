@@ -10,6 +10,7 @@ import pytest
 
 from costc import symbols as S
 from costc.api import load
+from costc.closed import PROTOCOL
 from costc.compiled import CostModel
 
 MODEL = "deepseek-r1"
@@ -22,7 +23,7 @@ def model() -> CostModel:
 
 
 def tpot(model: CostModel, **given: Any) -> Any:
-    inputs = {**model.values("h200", efficiency="ideal"), **POINT, "length_spread": 0.0, "batch": 4, **given}
+    inputs = {**model.values("h200", efficiency="ideal"), **PROTOCOL, **POINT, "batch": 4, **given}
     return model.closed_loop.evaluator(inputs)["tpot"]
 
 
@@ -62,7 +63,7 @@ def test_drafts_help_while_memory_binds(model: CostModel) -> None:
 
 def test_a_model_without_draft_layers_takes_none() -> None:
     plain = load("llama-3.1-8b")
-    point = {**POINT, "tp": 1, "ep": 1, "batch": 1, "length_spread": 0.0, "acceptance": 0.5}
+    point = {**PROTOCOL, **POINT, "tp": 1, "ep": 1, "batch": 1, "acceptance": 0.5}
     inputs = plain.values("h100-sxm", efficiency="ideal")
     assert np.isnan(plain.closed_loop.evaluator({**inputs, **point, "draft_tokens": 1})["tpot"])
     assert np.isfinite(plain.closed_loop.evaluator({**inputs, **point, "draft_tokens": 0})["tpot"])
