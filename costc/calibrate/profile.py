@@ -79,8 +79,13 @@ def text(given: Efficiency) -> str:
 
 def engine_text(given: Engine) -> str:
     """Engine settings as YAML, which reads back as the same settings."""
-    fitted = {(given.fitted.form, given.fitted.dtype): given.fitted} if given.fitted else {}
-    return _text({"name": given.name, "title": given.title}, given.values, fitted, {})
+    fitted = {(one.form, one.dtype): one for one in (given.fitted, given.pools) if one}
+    accuracy = {device: {"ttft": _errors(a.ttft), "tpot": _errors(a.tpot)} for device, a in given.accuracy.items()}
+    return _text({"name": given.name, "title": given.title}, given.values, fitted, {"accuracy": accuracy})
+
+
+def _errors(given: HeldOut) -> dict[str, Any]:
+    return {"n": given.n, "mean": given.mean, "median": given.median}
 
 
 def _text(
@@ -115,8 +120,7 @@ def _fact(fact: Fact, source: str) -> dict[str, Any]:
 
 
 def _class(given: FittedClass, source: str) -> dict[str, Any]:
-    held_out = given.held_out
-    errors = {"n": held_out.n, "mean": held_out.mean, "median": held_out.median} if held_out else None
+    errors = _errors(given.held_out) if given.held_out else None
     found = {
         "source": source,
         "n": given.n,

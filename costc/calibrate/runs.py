@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from costc.calibrate.recipes import told
 from costc.calibrate.settings import DEFAULTS, INFERRED, RULES
 from costc.calibrate.silicon import DUMPS
 from costc.errors import CostcError
@@ -95,30 +96,37 @@ LONG = 2000
 
 
 def pools(table: Frame) -> dict[str, Frame]:
-    """What the workers of each phase ran, of disaggregated rows: as `runs`, with `workers`, and with all requests in flight in
-    `batch`.
+    """What the workers of each phase ran, of disaggregated rows: as `runs`, with `workers`, `experts` (the kernels of experts
+    behind an all-to-all, '' for the usual ones), and with all requests in flight in `batch`.
 
     A phase with attention data parallelism has its experts over all devices of a worker.
     """
     import numpy as np
 
-    found = {}
+    found, recipes = {}, told(table)
     for phase in PHASES:
         names = ("tp_size", "attention_dp_size", "moe_ep_size", "num_workers", "batch_size")
         tp, dp, ep, workers, batch = (table[f"{phase}_{name}"].fillna(1.0).clip(lower=1.0) for name in names)
-        ep = ep.where(dp == 1, tp * dp).clip(upper=tp * dp)
-        given = table["conc"].fillna(batch * dp * workers)
-        own = runs(table.assign(c_tp=tp, c_adp=dp, c_mep=ep, c_bs=given, conc=given))
-        own["batch"], own["workers"] = given, workers
+        devices, ranks, given = tp * dp, recipes[phase]["dp"].fillna(dp), table["conc"].fillna(batch * dp * workers)
+        own = runs(table.assign(c_tp=devices / ranks, c_adp=ranks, c_mep=_experts(ep, ranks, devices), c_bs=given, conc=given))
+        own["batch"], own["workers"], own["experts"] = given, workers, recipes[phase]["experts"]
         own["kv_cache"] = np.where((table["backend"] == "sglang") & (table["system"] == "h200_sxm"), "", "fp8")
-        found[phase] = own.assign(max_num_seqs=DEFAULTS["max_num_seqs"], batch_wait=DEFAULTS["batch_wait"])
+        seats = recipes[phase]["seats"].fillna(DEFAULTS["max_num_seqs"])
+        found[phase] = own.assign(max_num_seqs=seats, batch_wait=DEFAULTS["batch_wait"])
         found[phase]["memory_utilization"] = table["backend"].map(POOL_MEMORY).fillna(DEFAULTS["memory_utilization"])
-    found["prefill"]["max_num_batched_tokens"] = POOL_TOKENS
+    before = found["prefill"]
+    before["max_num_batched_tokens"] = recipes["prefill"]["tokens"].fillna(POOL_TOKENS)
     for engine, (short, long) in POOL_PROMPTS.items():
         most = (table["isl"] > LONG).map({True: long, False: short})
-        found["prefill"]["max_num_seqs"] = found["prefill"]["max_num_seqs"].mask(table["backend"] == engine, most)
-    found["prefill"]["batch"] = found["decode"]["batch"]
+        before["max_num_seqs"] = before["max_num_seqs"].mask(table["backend"] == engine, most)
+    before["max_num_seqs"] = recipes["prefill"]["prompts"].fillna(before["max_num_seqs"])
+    before["batch"] = found["decode"]["batch"]
     return found
+
+
+def _experts(ep: Any, ranks: Any, devices: Any) -> Any:
+    """Expert-parallel degree: all devices where attention is data-parallel."""
+    return ep.where(ranks == 1, devices).clip(upper=devices)
 
 
 def _model(family: str, path: str, precision: str) -> tuple[str, str]:

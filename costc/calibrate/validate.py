@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     Frame = pd.DataFrame
 
-#: the digest: what was run, what was predicted, and how far off the fold `family` was, which says what was measured
+#: the digest: what was run, what was predicted, and the fold `family` over what was measured
 DIGEST: Final = Path("reports/accuracy.csv")
-#: of the digest's predictions and errors; a measurement repeats within a percent
+#: of the digest's predictions and ratios; a measurement repeats within a percent
 DIGITS: Final = 5
 #: columns that errors are grouped by, with what a reader calls them
 GROUPS: Final = {"device": "hardware", "engine": "engine", "family": "family", "model": "model"}
@@ -108,7 +108,7 @@ def digest(ledger: Frame) -> str:
     for time in TIMES:
         for fold in JUDGED:
             found[f"{time}_{fold}"] = ledger[f"{time}_{fold}"].map(_short)
-        found[f"{time}_error"] = [_short(e) for e in error(ledger, time, "family")]
+        found[f"{time}_ratio"] = [_short(1 + e) for e in error(ledger, time, "family")]
     for name in found.select_dtypes("number").columns:
         found[name] = found[name].map(lambda value: f"{value:.10g}")
     text: str = found.to_csv(index=False, lineterminator="\n")
@@ -120,7 +120,7 @@ def _short(value: float) -> str:
 
 
 def read(path: Path) -> Frame:
-    """The ledger of a digest; measured times follow from predictions and errors.
+    """The ledger of a digest; measured times follow from predictions and ratios.
 
     Raises:
         CostcError: no such file, or a column is missing.
@@ -142,14 +142,14 @@ def parse(text: str, path: str) -> Frame:
     for name in (*(c for c in ROW if c not in words), *_columns()):
         ledger[name] = pd.to_numeric(ledger[name], errors="coerce")
     for time in TIMES:
-        ledger[time] = ledger[f"{time}_family"] / (1 + ledger[f"{time}_error"])
+        ledger[time] = ledger[f"{time}_family"] / ledger[f"{time}_ratio"]
     return ledger
 
 
 def _columns() -> Iterator[str]:
     for time in TIMES:
         yield from (f"{time}_{fold}" for fold in JUDGED)
-        yield f"{time}_error"
+        yield f"{time}_ratio"
 
 
 # ---- is it worse?

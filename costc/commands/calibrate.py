@@ -30,6 +30,7 @@ def calibrate(
     measurements: Files = None,
     device: Annotated[Text, typer.Option(help="device name, alias or spec file")] = None,
     engine: Annotated[Text, typer.Option(help="vllm, sglang or trtllm; with measurements, engine settings by name")] = None,
+    engines: Annotated[bool, typer.Option("--engines", help="engine settings, from the measured serving runs")] = False,
     all_: Annotated[bool, typer.Option("--all", help="every device and engine with kernel tables")] = False,
     name: Annotated[Text, typer.Option(help="name of what is written; default: measured")] = None,
     model: Annotated[Text, typer.Option(help="model of serving results that do not name it")] = None,
@@ -50,10 +51,13 @@ def calibrate(
         raise CostcError(f"{out}: not a folder")
     if not measurements:
         _only_with_measurements({"--name": name, "--model": model, "--quantization": quantization})
-        _tables(catalog, device, engine, all_, out, processes)
+        if engines:
+            _engines(catalog, {"--device": device, "--engine": engine, "--all": all_ or None}, out)
+        else:
+            _tables(catalog, device, engine, all_, out, processes)
         return
-    if all_:
-        raise CostcError("--all fits kernel tables; with measurements name one --device and --engine")
+    if all_ or engines:
+        raise CostcError(f"--{'all' if all_ else 'engines'} takes no measurements of your own; name one --device and --engine")
     kinds = {_of_kernels(path) for path in measurements}
     if len(kinds) > 1:
         raise CostcError("tables of kernels and results of serving are fitted one after the other, not in one call")
@@ -106,6 +110,21 @@ def _tables(catalog: Catalog, device: Text, engine: Text, everything: bool, out:
         _give(ASSUMED, text(of.assumed(values)), out)
 
 
+def _engines(catalog: Catalog, excluded: dict[str, object], out: Path | None) -> None:
+    """The shipped engines' settings with constants fitted to the measured serving runs of the wheel."""
+    from costc.calibrate.engines import written
+    from costc.calibrate.ledger import build
+    from costc.spec.catalog import shipped
+    from costc.spec.profiles import ENGINES
+
+    for option, value in excluded.items():
+        if value is not None:
+            raise CostcError(f"--engines fits all engines to runs on all devices; it does not go with {option}")
+    ledger, loops = build(catalog, ("family", "device"))
+    for name in ENGINES:
+        _give(name, written(shipped() / "engine" / f"{name}.yaml", name, ledger, loops), out)
+
+
 def _pair(catalog: Catalog, device: str, engine: str) -> tuple[str, str]:
     from costc.calibrate.profiles import DEVICES
     from costc.spec.profiles import ENGINES
@@ -154,7 +173,7 @@ def _serving(
     out: Path | None,
 ) -> None:
     """Engine settings from serving results."""
-    from costc.calibrate.engines import calibrated
+    from costc.calibrate.own_serving import calibrated
     from costc.calibrate.profile import engine_text
 
     found = calibrated(paths, catalog, name, given, degrees, efficiency)

@@ -1,6 +1,7 @@
 """Disaggregated rows of the ledger: predicted by pools of workers with the constants that aggregated rows gave.
 
-An engine's constants are those of its aggregated rows, without the row's family or device; no disaggregated row enters them.
+An engine's constants are those of its aggregated rows, without the row's family or device; no disaggregated row enters them but by
+the prior of `handover_steps`, which is the same whichever family it is taken from.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     Frame = pd.DataFrame
 
 TABLE: Final = "disagg"
+#: the form of the experts' kernels
+EXPERTS: Final = "grouped_gemm"
 #: group of a fold by the column that it leaves out
 COLUMNS: Final = {"family": "family", "device": "hardware", "none": ""}
 
@@ -73,8 +76,15 @@ def _worker(run: Any, model: CostModel, catalog: Catalog, constants: Mapping[str
     values = model.values(device, scheme, profile, engine)
     values |= {name: float(run[name]) for name in ("isl", "osl", *SETTINGS)} | plan | {"microbatches": 1.0}
     values |= {SYMBOLS[name].name: value for name, value in constants.items()}
+    values |= _experts(values, str(run["experts"]))
     if engine.pools is None:
         values |= {f"serving_{c.name}": c.prior for c in POOL_CONSTANTS}
     if engine.name in FREE_SHARE:
         values |= dict.fromkeys(("memory_weight_share", "memory_reserved_share"), values["memory_utilization"])
     return Worker(model, Platform(device, scheme, profile, engine, plan), values)
+
+
+def _experts(values: Mapping[str, float], kernels: str) -> dict[str, float]:
+    """Constants of the routed experts: of the kernels behind an all-to-all, which are of the same form, where a run had these."""
+    behind = f"{EXPERTS}_{kernels}_"
+    return {name.replace(behind, f"{EXPERTS}_"): value for name, value in values.items() if kernels and name.startswith(behind)}

@@ -93,11 +93,13 @@ def _result(model: CostModel, sides: Mapping[str, tuple[Worker, int]], table: Ma
         for i in range(len(table["concurrency"]))
     ]
     found: list[str] = []
-    for side, _ in sides.values():
+    for name, (side, count) in sides.items():
         profile = efficiency_profile(model.catalog, side.platform.efficiency, side.platform.hardware, side.platform.engine)
         on = (side.platform.hardware, side.platform.quantization)
         plan: dict[str, Any] = dict(side.values)
-        batch = {**side.values, "batch": float(side.ranks * max(1.0, (points[-1]["running"] or 1.0) // side.ranks))}
+        running = points[-1]["running"] or 1.0
+        each = {"replica": running, "prefill": 1.0, "decode": running / count / side.ranks}[name]
+        batch = {**side.values, "batch": float(side.ranks * max(1, math.ceil(each)))}
         found += [*notes(model, *on, plan), *hull.notes(model, *on, profile, batch)]
     return {
         "model": model.model.name,

@@ -284,4 +284,4 @@ def _constants(catalog: Catalog) -> Iterator[str]:
         shown = [f"{v.value:.3g} ± {v.std:.1g}" if v else "-" for v in values]
         rows.append([f"`{constant.name}`", constant.meaning, constant.unit, f"{constant.prior:g}", *shown])
     yield from table(["constant", "meaning", "unit", "prior", *ENGINES.values()], rows, 3)
-    yield f"Every row with its configuration, predictions and errors: [{DIGEST.name}]({DIGEST.name})."
+    yield f"Every row with its configuration, predictions, and their ratio to what was measured: [{DIGEST.name}]({DIGEST.name})."

@@ -18,7 +18,7 @@ from costc.report.context import context
 from costc.report.figures import figures
 from costc.report.render import render
 from costc.search.choose import choose, recommend
-from costc.search.grid import evaluate
+from costc.search.grid import by_pair, evaluate
 from costc.spec.catalog import Catalog, shipped
 from costc.spec.study import Study, study
 
@@ -100,9 +100,10 @@ def _files(found: Study, path: Path, say: Say) -> tuple[dict[str, str], tuple[st
     for model in models.values():
         files |= _generated(model, f"generated/{found.name}", say, found.continuous)
     chosen = []
+    pairs = {n: by_pair(found, m.model, _evaluator(found, m)) for n, m in models.items()}
     for scenario in found.scenarios:
         say(f"searching {scenario.name}")
-        grids = {n: evaluate(found, m.model, _evaluator(found, m), scenario) for n, m in models.items()}
+        grids = {n: evaluate(found, m.model, _evaluator(found, m), scenario, pairs[n]) for n, m in models.items()}
         choices = {n: choose(found, grid, scenario) for n, grid in grids.items()}
         chosen.append(Chosen(scenario, choices, recommend(found, scenario, choices)))
     say("writing the report")

@@ -16,9 +16,12 @@ from costc.place.mesh import STRATEGIES
 from costc.spec.study import Scenario, Study
 from costc.spec.values import constants, measured, rates, settings, storage
 
-
 #: the load of a study of continuous batching: long after the start, of outputs of any length
 STEADY = PROTOCOL | {"waves": 1e9, "length_spread": 1.0}
+
+
+#: values by device and scheme of inputs by name; a number where all are equal
+Pairs = dict[str, np.ndarray | float]
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def plans(study: Study, model: Model) -> list[dict[str, int]]:
     return [found[key] for key in sorted(found)]
 
 
-def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenario) -> Grid:
+def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenario, pairs: Pairs) -> Grid:
     """Evaluate all candidates of a model for a scenario, vectorised over everything."""
     degrees = plans(study, model)
     shape = (len(study.hardware), len(study.quantization), len(degrees), len(study.batches))
@@ -60,7 +63,7 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
     columns["batch"] = np.array(study.batches, dtype=np.float64)[b]
     values = {
         **settings(study.engine),
-        **_by_pair(study, model, h, q),
+        **{name: values if isinstance(values, float) else values[h, q] for name, values in pairs.items()},
         **columns,
         "microbatches": columns["pp"],
         "isl": scenario.isl.value,
@@ -74,14 +77,14 @@ def evaluate(study: Study, model: Model, evaluator: Evaluator, scenario: Scenari
     return Grid(model, h, q, columns, evaluator(values), native, known[h, q])
 
 
-def _by_pair(study: Study, model: Model, h: np.ndarray, q: np.ndarray) -> dict[str, np.ndarray | float]:
-    """Values that depend on device and scheme, spread over the candidates; a number where all are equal."""
+def by_pair(study: Study, model: Model, evaluator: Evaluator) -> Pairs:
+    """Inputs that depend on device and scheme, shape (devices, schemes); a number where all are equal."""
     table = [
         [{**storage(model, s), **rates(model, s, d), **constants(model, s, d, profile)} for s in study.quantization]
         for d, profile in zip(study.hardware, study.profiles, strict=True)
     ]
-    found: dict[str, np.ndarray | float] = {}
-    for name in table[0][0]:
+    found: Pairs = {}
+    for name in [n for n in table[0][0] if n in evaluator.inputs]:
         grid = np.array([[cell[name] for cell in row] for row in table])
-        found[name] = float(grid[0, 0]) if np.all(grid == grid[0, 0]) else grid[h, q]
+        found[name] = float(grid[0, 0]) if np.all(grid == grid[0, 0]) else grid
     return found

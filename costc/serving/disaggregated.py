@@ -1,11 +1,13 @@
 """Prefill and decode on workers of their own, in closed form: a closed queueing network of one queue and a delay.
 
 N requests go round. Each is prefilled on one of P workers of r attention ranks, its cache is sent to a decode worker, and it
-stays there for X = (O - 1) D seconds. The prefill ranks together are one fast server that needs s seconds for a prompt; what a
-prompt takes beyond s, and all else on its way, is a delay Z. Schweitzer's approximation of mean value analysis (P. J. Schweitzer,
-Approximate analysis of multiclass closed networks of queues, 1979) for one queue and a delay has one positive root:
+stays there for X = (O - 1) D seconds. The prefill ranks together are one fast server that needs s seconds for a prompt, always
+the same; what a prompt takes beyond s, and all else on its way, is a delay Z. A request that arrives finds (N - 1) / N of the mean
+queue (P. J. Schweitzer 1979, Approximate analysis of multiclass closed networks of queues), and half of the service under way is
+left (M. Reiser 1979, A queueing network analysis of computer communication networks with window flow control). With Little's law
+that is a quadratic with one positive root, the time in the queue and its server: s when idle, s N - Z - s / 2 when saturated:
 
-    R = (s N - Z + sqrt((s N - Z)^2 + 4 s Z)) / 2        time in the queue and its server, from s (idle) to s N - Z (saturated)
+    R = (s N - Z + sqrt((s N - Z - s)^2 + 2 s Z + s^2)) / 2
 
 Prompts do not join a step that is under way: a prompt waits at least the rest of one, T1 / 2 times the workers' load. Where
 seats in the decode workers are fewer than the requests, Little's law gives the time to the first token, X (N - seats) / seats.
@@ -89,7 +91,7 @@ def _way(decode: sp.Expr, transfer: sp.Expr, service: sp.Expr, steps: Steps) -> 
 def _root(service: sp.Expr, delay: sp.Expr) -> sp.Expr:
     """Residence in one queue with IN_FLIGHT requests that spend `delay` elsewhere."""
     over = service * IN_FLIGHT - delay
-    return (over + sp.sqrt(over**2 + 4 * service * delay)) / 2
+    return (over + sp.sqrt((over - service) ** 2 + 2 * service * delay + service**2)) / 2
 
 
 def _published(ttft: sp.Expr, decode: sp.Expr, service: sp.Expr, running: sp.Expr, out: Outputs) -> None:

@@ -12,7 +12,7 @@ from costc import dtypes
 from costc import symbols as S
 from costc.blocks.refine import base, refinements
 from costc.ir.model import Model
-from costc.ir.platform import ANY, Efficiency, Engine, Format, Hardware, Quantization
+from costc.ir.platform import ANY, Efficiency, Engine, FittedClass, Format, Hardware, Quantization
 from costc.latency.form import Constant
 from costc.latency.forms import FORMS
 from costc.serving.constants import CONSTANTS as SERVING
@@ -136,12 +136,13 @@ def constants(model: Model, scheme: Quantization, device: Hardware, profile: Eff
     """The constants of all forms of operator time, each for the format that it is computed in."""
     found: Values = {}
     own = formats(model, scheme, device)
+    tails = {f"_{S.key(module)}": name for module, name in own.items()}
     for form in FORMS.values():
+        classes = {name: profile.fitted(form.name, name) for name in {ANY, *own.values()}}
         for constant in form.constants:
-            of = own if constant.per_dtype else {"": ANY}
-            for module, name in of.items():
-                tail = f"_{S.key(module)}" if module else ""
-                found[f"{form.name}_{constant.name}{tail}"] = _constant(profile, form.name, constant, name)
+            names = tails if constant.per_dtype else {"": ANY}
+            values = {name: _constant(profile, form.name, constant, classes[name]) for name in set(names.values())}
+            found |= {f"{form.name}_{constant.name}{tail}": values[name] for tail, name in names.items()}
     return found
 
 
@@ -179,9 +180,8 @@ def measured(model: Model, scheme: Quantization, device: Hardware, profile: Effi
     return not profile.classes or weights <= fitted
 
 
-def _constant(profile: Efficiency, form: str, constant: Constant, dtype: str) -> float:
+def _constant(profile: Efficiency, form: str, constant: Constant, fitted: FittedClass | None) -> float:
     """A constant's value: fitted; in a fitted profile its prior; else what the profile says for all operators, or neutral."""
-    fitted = profile.fitted(form, dtype)
     if fitted and constant.name in fitted.constants:
         return fitted.constants[constant.name].value
     if profile.classes:

@@ -15,7 +15,8 @@ from costc.spec.catalog import Catalog
 
 SIDE: dict[str, Any] = {"tp_size": 2.0, "attention_dp_size": 1.0, "moe_ep_size": 1.0, "num_workers": 1.0, "batch_size": 8.0}
 ROWS: dict[str, Any] = {
-    "id": "x", "table": "disagg", "mode": "disagg", "src": "nv-internal", "date": None, "backend": "vllm", "backend_version": None,
+    "id": "x", "table": "disagg", "mode": "disagg",
+    "src": "nv-internal", "date": None, "backend": "vllm", "backend_version": None,
     "model_path": "meta-llama/Llama-3.1-8B-Instruct", "family": "llama-3.1", "system": "h100_sxm", "precision": None,
     "is_moe": False, "gemm_quant_mode": None, "isl": 1000, "osl": 200, "conc": 16.0, "c_tp": None, "c_adp": None, "c_mep": None,
     "c_bs": None, "silicon_ttft_ms": 200.0, "silicon_tpot_ms": 10.0,
@@ -38,7 +39,7 @@ def test_each_phase_has_workers_and_a_plan_of_its_own() -> None:
 
 
 def test_without_a_concurrency_the_decode_workers_hold_their_batches() -> None:
-    found = pools(table({"conc": None, "decode_num_workers": 3.0, "decode_attention_dp_size": 2.0}))
+    found = pools(table({"conc": float("nan"), "decode_num_workers": 3.0, "decode_attention_dp_size": 2.0}))
     assert found["decode"]["batch"].tolist() == [48]
 
 

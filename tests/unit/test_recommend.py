@@ -12,7 +12,7 @@ from costc.report.argue import Chosen
 from costc.report.context import context
 from costc.report.render import render
 from costc.search.choose import Choice, choose, keeping, masks, recommend
-from costc.search.grid import evaluate
+from costc.search.grid import by_pair, evaluate
 from costc.spec.study import Study, study
 
 STUDY = """
@@ -48,7 +48,8 @@ def made(
     found = study(path)
     scenario, model = found.scenarios[0], CostModel(found.models[0])
     evaluator = model.closed_loop.evaluator if found.continuous else model.evaluator
-    choice = choose(found, evaluate(found, model.model, evaluator, scenario), scenario)
+    pairs = by_pair(found, model.model, evaluator)
+    choice = choose(found, evaluate(found, model.model, evaluator, scenario, pairs), scenario)
     choices = {choice.model: choice}
     page = context(found, [Chosen(scenario, choices, recommend(found, scenario, choices))], {choice.model: model.parameters}, "")
     return found, choice, render(page, "figures", "little.yaml")

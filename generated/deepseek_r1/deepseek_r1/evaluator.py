@@ -21,6 +21,9 @@ INPUTS = {
     'max_num_batched_tokens': ('1', 'most tokens of a rank in one prefill step'),
     'microbatches': ('1', 'pipeline micro-batches'),
     'kv_block': ('1', 'tokens in one block of the KV cache'),
+    'dependent_launch': ('1', '1 where a kernel starts before the one before it ends, else 0'),
+    'synchronous': ('1', '1 where a step is prepared after the one before it, else 0'),
+    'unfused_experts': ('1', "1 where prefill launches the experts' kernels apart, else 0"),
     'pp': ('1', 'pipeline stages'),
     'activation_byte': ('B', 'bytes of an activation element in memory and on links'),
     'dispatch_byte': ('B', 'bytes of an activation element sent to an expert'),
@@ -35,15 +38,149 @@ INPUTS = {
     'domain': ('1', 'devices in a scale-up domain'),
     'tdp': ('W', 'thermal design power of a device'),
     'price': ('USD/s', 'price of a device'),
-    'compute_efficiency': ('1', 'achieved fraction of the peak'),
-    'memory_efficiency': ('1', 'achieved fraction of the memory bandwidth'),
-    'link_efficiency': ('1', "achieved fraction of a link's bandwidth"),
-    'launch_latency': ('s', 'time to start one kernel'),
-    'scale_up_latency': ('s', 'latency of one scale-up hop'),
-    'scale_out_latency': ('s', 'latency of one scale-out hop'),
     'framework_byte': ('B', 'memory that the framework takes on a device'),
-    'memory_utilization': ('1', 'part of the memory that the engine may use'),
+    'memory_utilization': ('1', 'part of the memory that the engine divides up'),
+    'memory_weight_share': ('1', 'part of the weights that is charged to it'),
+    'memory_reserved_share': ('1', 'part of activations and framework that is charged to it'),
+    'all_reduce_scale_up_launch_latency': ('s', 'all reduce, scale-up link: least time of a launch, its synchronisation with it'),
+    'all_reduce_scale_up_hop_latency': ('s', 'all reduce, scale-up link: what each rank more adds'),
+    'all_reduce_scale_up_direct_efficiency': ('1', 'all reduce, scale-up link: achieved fraction of the bandwidth, small messages'),
+    'all_reduce_scale_up_link_efficiency': ('1', "all reduce, scale-up link: achieved fraction of the link's bandwidth, large messages"),
+    'all_reduce_scale_up_switch_latency': ('s', 'all reduce, scale-up link: what the protocol for large messages takes to start'),
+    'all_reduce_scale_up_contention': ('1', 'all reduce, scale-up link: slowing by each rank beyond two of a shared path'),
+    'all_gather_scale_up_launch_latency': ('s', 'all gather, scale-up link: least time of a launch, its synchronisation with it'),
+    'all_gather_scale_up_hop_latency': ('s', 'all gather, scale-up link: what each rank more adds'),
+    'all_gather_scale_up_direct_efficiency': ('1', 'all gather, scale-up link: achieved fraction of the bandwidth, small messages'),
+    'all_gather_scale_up_link_efficiency': ('1', "all gather, scale-up link: achieved fraction of the link's bandwidth, large messages"),
+    'all_gather_scale_up_switch_latency': ('s', 'all gather, scale-up link: what the protocol for large messages takes to start'),
+    'all_gather_scale_up_contention': ('1', 'all gather, scale-up link: slowing by each rank beyond two of a shared path'),
+    'all_to_all_scale_up_launch_latency': ('s', 'all to all, scale-up link: least time of a launch, its synchronisation with it'),
+    'all_to_all_scale_up_hop_latency': ('s', 'all to all, scale-up link: what each rank more adds'),
+    'all_to_all_scale_up_direct_efficiency': ('1', 'all to all, scale-up link: achieved fraction of the bandwidth, small messages'),
+    'all_to_all_scale_up_link_efficiency': ('1', "all to all, scale-up link: achieved fraction of the link's bandwidth, large messages"),
+    'all_to_all_scale_up_switch_latency': ('s', 'all to all, scale-up link: what the protocol for large messages takes to start'),
+    'all_to_all_scale_up_contention': ('1', 'all to all, scale-up link: slowing by each rank beyond two of a shared path'),
+    'all_reduce_scale_out_launch_latency': ('s', 'all reduce, scale-out link: least time of a launch, its synchronisation with it'),
+    'all_reduce_scale_out_hop_latency': ('s', 'all reduce, scale-out link: what each rank more adds'),
+    'all_reduce_scale_out_direct_efficiency': ('1', 'all reduce, scale-out link: achieved fraction of the bandwidth, small messages'),
+    'all_reduce_scale_out_link_efficiency': ('1', "all reduce, scale-out link: achieved fraction of the link's bandwidth, large messages"),
+    'all_reduce_scale_out_switch_latency': ('s', 'all reduce, scale-out link: what the protocol for large messages takes to start'),
+    'all_reduce_scale_out_contention': ('1', 'all reduce, scale-out link: slowing by each rank beyond two of a shared path'),
+    'all_gather_scale_out_launch_latency': ('s', 'all gather, scale-out link: least time of a launch, its synchronisation with it'),
+    'all_gather_scale_out_hop_latency': ('s', 'all gather, scale-out link: what each rank more adds'),
+    'all_gather_scale_out_direct_efficiency': ('1', 'all gather, scale-out link: achieved fraction of the bandwidth, small messages'),
+    'all_gather_scale_out_link_efficiency': ('1', "all gather, scale-out link: achieved fraction of the link's bandwidth, large messages"),
+    'all_gather_scale_out_switch_latency': ('s', 'all gather, scale-out link: what the protocol for large messages takes to start'),
+    'all_gather_scale_out_contention': ('1', 'all gather, scale-out link: slowing by each rank beyond two of a shared path'),
+    'all_to_all_scale_out_launch_latency': ('s', 'all to all, scale-out link: least time of a launch, its synchronisation with it'),
+    'all_to_all_scale_out_hop_latency': ('s', 'all to all, scale-out link: what each rank more adds'),
+    'all_to_all_scale_out_direct_efficiency': ('1', 'all to all, scale-out link: achieved fraction of the bandwidth, small messages'),
+    'all_to_all_scale_out_link_efficiency': ('1', "all to all, scale-out link: achieved fraction of the link's bandwidth, large messages"),
+    'all_to_all_scale_out_switch_latency': ('s', 'all to all, scale-out link: what the protocol for large messages takes to start'),
+    'all_to_all_scale_out_contention': ('1', 'all to all, scale-out link: slowing by each rank beyond two of a shared path'),
+    'elementwise_launch_latency': ('s', 'Elementwise: least time of a launch'),
+    'elementwise_memory_efficiency': ('1', 'Elementwise: achieved fraction of the memory bandwidth'),
+    'gemm_launch_latency_attention': ('s', 'Matrix product: time to start the kernels, module attention'),
+    'gemm_launch_latency_ffn': ('s', 'Matrix product: time to start the kernels, module ffn'),
+    'gemm_launch_latency_shared_experts': ('s', 'Matrix product: time to start the kernels, module shared_experts'),
+    'gemm_launch_latency_router': ('s', 'Matrix product: time to start the kernels, module router'),
+    'gemm_launch_latency_head': ('s', 'Matrix product: time to start the kernels, module head'),
+    'gemm_compute_efficiency_attention': ('1', 'Matrix product: achieved fraction of the peak, module attention'),
+    'gemm_compute_efficiency_ffn': ('1', 'Matrix product: achieved fraction of the peak, module ffn'),
+    'gemm_compute_efficiency_shared_experts': ('1', 'Matrix product: achieved fraction of the peak, module shared_experts'),
+    'gemm_compute_efficiency_router': ('1', 'Matrix product: achieved fraction of the peak, module router'),
+    'gemm_compute_efficiency_head': ('1', 'Matrix product: achieved fraction of the peak, module head'),
+    'gemm_memory_efficiency_attention': ('1', 'Matrix product: achieved fraction of the bandwidth, module attention'),
+    'gemm_memory_efficiency_ffn': ('1', 'Matrix product: achieved fraction of the bandwidth, module ffn'),
+    'gemm_memory_efficiency_shared_experts': ('1', 'Matrix product: achieved fraction of the bandwidth, module shared_experts'),
+    'gemm_memory_efficiency_router': ('1', 'Matrix product: achieved fraction of the bandwidth, module router'),
+    'gemm_memory_efficiency_head': ('1', 'Matrix product: achieved fraction of the bandwidth, module head'),
+    'gemm_overlap_attention': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module attention'),
+    'gemm_overlap_ffn': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module ffn'),
+    'gemm_overlap_shared_experts': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module shared_experts'),
+    'gemm_overlap_router': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module router'),
+    'gemm_overlap_head': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module head'),
+    'gemm_loop_attention': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module attention'),
+    'gemm_loop_ffn': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module ffn'),
+    'gemm_loop_shared_experts': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module shared_experts'),
+    'gemm_loop_router': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module router'),
+    'gemm_loop_head': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module head'),
+    'gemm_split_attention': ('1', 'Matrix product: depth beyond which it is cut over processors, module attention'),
+    'gemm_split_ffn': ('1', 'Matrix product: depth beyond which it is cut over processors, module ffn'),
+    'gemm_split_shared_experts': ('1', 'Matrix product: depth beyond which it is cut over processors, module shared_experts'),
+    'gemm_split_router': ('1', 'Matrix product: depth beyond which it is cut over processors, module router'),
+    'gemm_split_head': ('1', 'Matrix product: depth beyond which it is cut over processors, module head'),
+    'gemm_tall_attention': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module attention'),
+    'gemm_tall_ffn': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module ffn'),
+    'gemm_tall_shared_experts': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module shared_experts'),
+    'gemm_tall_router': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module router'),
+    'gemm_tall_head': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module head'),
+    'gemm_edge_attention': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module attention'),
+    'gemm_edge_ffn': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module ffn'),
+    'gemm_edge_shared_experts': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module shared_experts'),
+    'gemm_edge_router': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module router'),
+    'gemm_edge_head': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module head'),
+    'gemm_row_attention': ('s', 'Matrix product: time to convert a row, beyond its bytes, module attention'),
+    'gemm_row_ffn': ('s', 'Matrix product: time to convert a row, beyond its bytes, module ffn'),
+    'gemm_row_shared_experts': ('s', 'Matrix product: time to convert a row, beyond its bytes, module shared_experts'),
+    'gemm_row_router': ('s', 'Matrix product: time to convert a row, beyond its bytes, module router'),
+    'gemm_row_head': ('s', 'Matrix product: time to convert a row, beyond its bytes, module head'),
+    'gemm_move_attention': ('B', 'Matrix product: bytes moved to convert an element, module attention'),
+    'gemm_move_ffn': ('B', 'Matrix product: bytes moved to convert an element, module ffn'),
+    'gemm_move_shared_experts': ('B', 'Matrix product: bytes moved to convert an element, module shared_experts'),
+    'gemm_move_router': ('B', 'Matrix product: bytes moved to convert an element, module router'),
+    'gemm_move_head': ('B', 'Matrix product: bytes moved to convert an element, module head'),
+    'batched_gemm_launch_latency_attention': ('s', 'Matrix products of each head: time to start the kernels, module attention'),
+    'batched_gemm_compute_efficiency_attention': ('1', 'Matrix products of each head: achieved fraction of the peak, module attention'),
+    'batched_gemm_memory_efficiency_attention': ('1', 'Matrix products of each head: achieved fraction of the bandwidth, module attention'),
+    'batched_gemm_overlap_attention': ('1', 'Matrix products of each head: share of the shorter of computing and moving that hides, module attention'),
+    'batched_gemm_loop_attention': ('s', 'Matrix products of each head: time that a unit of depth takes a tile by itself, module attention'),
+    'batched_gemm_split_attention': ('1', 'Matrix products of each head: depth beyond which it is cut over processors, module attention'),
+    'batched_gemm_tall_attention': ('1', 'Matrix products of each head: more time that a loop takes in the tallest tile, module attention'),
+    'batched_gemm_edge_attention': ('1', 'Matrix products of each head: units of depth that starting and storing a tile takes, module attention'),
+    'batched_gemm_row_attention': ('s', 'Matrix products of each head: time to convert a row, beyond its bytes, module attention'),
+    'batched_gemm_move_attention': ('B', 'Matrix products of each head: bytes moved to convert an element, module attention'),
+    'grouped_gemm_launch_latency_experts': ('s', "Routed experts: starts of the block's kernels, module experts"),
+    'grouped_gemm_sort_latency_experts': ('s', 'Routed experts: what sorting many selections takes beyond one, module experts'),
+    'grouped_gemm_expert_latency_experts': ('s', 'Routed experts: start and partly empty tiles of one expert, module experts'),
+    'grouped_gemm_step_latency_experts': ('s', 'Routed experts: one element further along the depth, in the longest tile, module experts'),
+    'grouped_gemm_compute_efficiency_experts': ('1', 'Routed experts: achieved fraction of the peak, module experts'),
+    'grouped_gemm_memory_efficiency_experts': ('1', 'Routed experts: achieved fraction of the bandwidth in reading weights, module experts'),
+    'grouped_gemm_row_passes_experts': ('1', "Routed experts: times the device's rows move at the full bandwidth, module experts"),
+    'grouped_gemm_selected_passes_experts': ('1', 'Routed experts: times all selected rows move at the full bandwidth, module experts'),
+    'grouped_gemm_overlap_experts': ('1', 'Routed experts: share of the lesser of computing and moving that hides, module experts'),
+    'send_scale_up_hop_latency': ('s', 'send, scale-up: latency of one scale-up hop'),
+    'send_scale_up_link_efficiency': ('1', "send, scale-up: achieved fraction of the link's bandwidth"),
+    'send_scale_out_hop_latency': ('s', 'send, scale-out: latency of one scale-out hop'),
+    'send_scale_out_link_efficiency': ('1', "send, scale-out: achieved fraction of the link's bandwidth"),
+    'prefill_mla_launch_latency_attention_core': ('s', 'MLA, prefill: time to start the kernels, module attention_core'),
+    'prefill_mla_block_latency_attention_core': ('s', 'MLA, prefill: time to start and store a block, over all processors, module attention_core'),
+    'prefill_mla_depth_attention_core': ('1', 'MLA, prefill: blocks that the device does in the time of one, module attention_core'),
+    'prefill_mla_compute_efficiency_attention_core': ('1', 'MLA, prefill: achieved fraction of the peak, module attention_core'),
+    'prefill_mla_memory_efficiency_attention_core': ('1', 'MLA, prefill: achieved fraction of the bandwidth, module attention_core'),
+    'prefill_mla_overlap_attention_core': ('1', 'MLA, prefill: share of the shorter of computing and moving that hides, module attention_core'),
+    'decode_mla_launch_latency_attention_core': ('s', 'MLA, decode: time to start the kernels, module attention_core'),
+    'decode_mla_block_latency_attention_core': ('s', 'MLA, decode: time to start and store a block, over all processors, module attention_core'),
+    'decode_mla_depth_attention_core': ('1', 'MLA, decode: blocks that the device does in the time of one, module attention_core'),
+    'decode_mla_compute_efficiency_attention_core': ('1', 'MLA, decode: achieved fraction of the peak, module attention_core'),
+    'decode_mla_memory_efficiency_attention_core': ('1', 'MLA, decode: achieved fraction of the bandwidth, module attention_core'),
+    'decode_mla_overlap_attention_core': ('1', 'MLA, decode: share of the shorter of computing and moving that hides, module attention_core'),
+    'decode_mla_activation_efficiency_attention_core': ('1', 'MLA, decode: achieved fraction of the bandwidth, queries and outputs, module attention_core'),
+    'roofline_launch_latency': ('s', 'Roofline: time to start the kernel'),
+    'roofline_compute_efficiency_attention': ('1', 'Roofline: achieved fraction of the peak, module attention'),
+    'roofline_memory_efficiency': ('1', 'Roofline: achieved fraction of the memory bandwidth'),
     'dp': ('1', 'attention data-parallel degree'),
+    'serving_decode_slowdown': ('1', 'engine: time of kernels in a decode step over their time alone'),
+    'serving_launch_slowdown': ('1', 'engine: time to start kernels in a decode step, one behind the other, over their own'),
+    'serving_dependent_start': ('1', 'engine: the same where a kernel starts before the one before it ends'),
+    'serving_link_slowdown': ('1', 'engine: time of collectives in a decode step over their time alone'),
+    'serving_prefill_slowdown': ('1', 'engine: time of a prefill step over that of its operators alone'),
+    'serving_step_overhead': ('s', 'engine: host time of a decode step that nothing hides'),
+    'serving_synchronous_overhead': ('s', 'engine: the same, more, where a step is prepared after the one before it'),
+    'serving_synchronous_request': ('s', 'engine: and for each running request'),
+    'serving_host_launch': ('s', 'engine: host time to launch a kernel of a prefill step, which runs eagerly'),
+    'serving_unfused_launches': ('1', 'engine: launches of a prefill step whose experts are kernels of their own, over those with one'),
+    'serving_request_overhead': ('s', 'engine: on the way of a request to the scheduler and of its first token back'),
     'ep': ('1', 'expert-parallel degree'),
     'tp': ('1', 'tensor-parallel degree'),
     'block_out_embedding': ('1', 'output rows that share a scale, module embedding'),
@@ -67,10 +204,13 @@ INPUTS = {
     'scale_byte_head': ('B', "bytes of a block's scale, module head"),
     'tensor_byte_head': ('B', "bytes of a tensor's scale, module head"),
     'weight_byte_head': ('B', 'bytes of a weight element, module head'),
+    'peak_head': ('FLOP/s', 'dense peak in the format that head computes in'),
     'peak_attention': ('FLOP/s', 'dense peak in the format that attention computes in'),
+    'converts_attention': ('1', '1 where attention computes in a narrower format than its activations have, else 0'),
     'peak_attention_core': ('FLOP/s', 'dense peak in the format that attention_core computes in'),
     'peak_ffn': ('FLOP/s', 'dense peak in the format that ffn computes in'),
-    'peak_head': ('FLOP/s', 'dense peak in the format that head computes in'),
+    'converts_ffn': ('1', '1 where ffn computes in a narrower format than its activations have, else 0'),
+    'converts_head': ('1', '1 where head computes in a narrower format than its activations have, else 0'),
     'block_out_router': ('1', 'output rows that share a scale, module router'),
     'block_in_router': ('1', 'input columns that share a scale, module router'),
     'scale_byte_router': ('B', "bytes of a block's scale, module router"),
@@ -87,8 +227,10 @@ INPUTS = {
     'tensor_byte_shared_experts': ('B', "bytes of a tensor's scale, module shared_experts"),
     'weight_byte_shared_experts': ('B', 'bytes of a weight element, module shared_experts'),
     'peak_router': ('FLOP/s', 'dense peak in the format that router computes in'),
+    'converts_router': ('1', '1 where router computes in a narrower format than its activations have, else 0'),
     'peak_experts': ('FLOP/s', 'dense peak in the format that experts computes in'),
     'peak_shared_experts': ('FLOP/s', 'dense peak in the format that shared_experts computes in'),
+    'converts_shared_experts': ('1', '1 where shared_experts computes in a narrower format than its activations have, else 0'),
 }
 
 OUTPUTS = {
@@ -207,38 +349,63 @@ def _turn(gap, slope, count):
     return np.fmin(np.fmax(np.ceil(-gap / slope), 0.0), count)
 
 
-def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, dispatch_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head, block_out_router, block_in_router, scale_byte_router, tensor_byte_router, weight_byte_router, block_out_experts, block_in_experts, scale_byte_experts, tensor_byte_experts, weight_byte_experts, block_out_shared_experts, block_in_shared_experts, scale_byte_shared_experts, tensor_byte_shared_experts, weight_byte_shared_experts, peak_router, peak_experts, peak_shared_experts):
+def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, kv_block, dependent_launch, synchronous, unfused_experts, pp, activation_byte, dispatch_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, framework_byte, memory_utilization, memory_weight_share, memory_reserved_share, all_reduce_scale_up_launch_latency, all_reduce_scale_up_hop_latency, all_reduce_scale_up_direct_efficiency, all_reduce_scale_up_link_efficiency, all_reduce_scale_up_switch_latency, all_reduce_scale_up_contention, all_gather_scale_up_launch_latency, all_gather_scale_up_hop_latency, all_gather_scale_up_direct_efficiency, all_gather_scale_up_link_efficiency, all_gather_scale_up_switch_latency, all_gather_scale_up_contention, all_to_all_scale_up_launch_latency, all_to_all_scale_up_hop_latency, all_to_all_scale_up_direct_efficiency, all_to_all_scale_up_link_efficiency, all_to_all_scale_up_switch_latency, all_to_all_scale_up_contention, all_reduce_scale_out_launch_latency, all_reduce_scale_out_hop_latency, all_reduce_scale_out_direct_efficiency, all_reduce_scale_out_link_efficiency, all_reduce_scale_out_switch_latency, all_reduce_scale_out_contention, all_gather_scale_out_launch_latency, all_gather_scale_out_hop_latency, all_gather_scale_out_direct_efficiency, all_gather_scale_out_link_efficiency, all_gather_scale_out_switch_latency, all_gather_scale_out_contention, all_to_all_scale_out_launch_latency, all_to_all_scale_out_hop_latency, all_to_all_scale_out_direct_efficiency, all_to_all_scale_out_link_efficiency, all_to_all_scale_out_switch_latency, all_to_all_scale_out_contention, elementwise_launch_latency, elementwise_memory_efficiency, gemm_launch_latency_attention, gemm_launch_latency_ffn, gemm_launch_latency_shared_experts, gemm_launch_latency_router, gemm_launch_latency_head, gemm_compute_efficiency_attention, gemm_compute_efficiency_ffn, gemm_compute_efficiency_shared_experts, gemm_compute_efficiency_router, gemm_compute_efficiency_head, gemm_memory_efficiency_attention, gemm_memory_efficiency_ffn, gemm_memory_efficiency_shared_experts, gemm_memory_efficiency_router, gemm_memory_efficiency_head, gemm_overlap_attention, gemm_overlap_ffn, gemm_overlap_shared_experts, gemm_overlap_router, gemm_overlap_head, gemm_loop_attention, gemm_loop_ffn, gemm_loop_shared_experts, gemm_loop_router, gemm_loop_head, gemm_split_attention, gemm_split_ffn, gemm_split_shared_experts, gemm_split_router, gemm_split_head, gemm_tall_attention, gemm_tall_ffn, gemm_tall_shared_experts, gemm_tall_router, gemm_tall_head, gemm_edge_attention, gemm_edge_ffn, gemm_edge_shared_experts, gemm_edge_router, gemm_edge_head, gemm_row_attention, gemm_row_ffn, gemm_row_shared_experts, gemm_row_router, gemm_row_head, gemm_move_attention, gemm_move_ffn, gemm_move_shared_experts, gemm_move_router, gemm_move_head, batched_gemm_launch_latency_attention, batched_gemm_compute_efficiency_attention, batched_gemm_memory_efficiency_attention, batched_gemm_overlap_attention, batched_gemm_loop_attention, batched_gemm_split_attention, batched_gemm_tall_attention, batched_gemm_edge_attention, batched_gemm_row_attention, batched_gemm_move_attention, grouped_gemm_launch_latency_experts, grouped_gemm_sort_latency_experts, grouped_gemm_expert_latency_experts, grouped_gemm_step_latency_experts, grouped_gemm_compute_efficiency_experts, grouped_gemm_memory_efficiency_experts, grouped_gemm_row_passes_experts, grouped_gemm_selected_passes_experts, grouped_gemm_overlap_experts, send_scale_up_hop_latency, send_scale_up_link_efficiency, send_scale_out_hop_latency, send_scale_out_link_efficiency, prefill_mla_launch_latency_attention_core, prefill_mla_block_latency_attention_core, prefill_mla_depth_attention_core, prefill_mla_compute_efficiency_attention_core, prefill_mla_memory_efficiency_attention_core, prefill_mla_overlap_attention_core, decode_mla_launch_latency_attention_core, decode_mla_block_latency_attention_core, decode_mla_depth_attention_core, decode_mla_compute_efficiency_attention_core, decode_mla_memory_efficiency_attention_core, decode_mla_overlap_attention_core, decode_mla_activation_efficiency_attention_core, roofline_launch_latency, roofline_compute_efficiency_attention, roofline_memory_efficiency, dp, serving_decode_slowdown, serving_launch_slowdown, serving_dependent_start, serving_link_slowdown, serving_prefill_slowdown, serving_step_overhead, serving_synchronous_overhead, serving_synchronous_request, serving_host_launch, serving_unfused_launches, serving_request_overhead, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_head, peak_attention, converts_attention, peak_attention_core, peak_ffn, converts_ffn, converts_head, block_out_router, block_in_router, scale_byte_router, tensor_byte_router, weight_byte_router, block_out_experts, block_in_experts, scale_byte_experts, tensor_byte_experts, weight_byte_experts, block_out_shared_experts, block_in_shared_experts, scale_byte_shared_experts, tensor_byte_shared_experts, weight_byte_shared_experts, peak_router, converts_router, peak_experts, peak_shared_experts, converts_shared_experts):
     valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 61) == 0) & (np.floor((128)/(tp))*(tp) == 128) & (np.floor((18432)/(tp))*(tp) == 18432) & (np.floor((2048)/(tp))*(tp) == 2048) & (np.floor((dp*tp)/(ep))*(ep) == dp*tp) & (np.floor((256)/(ep))*(ep) == 256) & (np.floor((2048*ep)/(dp*tp))*(dp*tp) == 2048*ep) & ((1 - scale_out_links)*np.maximum(0, -domain + dp*pp*tp) == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_expert_skew = 1/expert_skew
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
-    inverse_compute_efficiency = 1/compute_efficiency
-    inverse_link_efficiency = 1/link_efficiency
+    inverse_scale_out_bandwidth = 1/scale_out_bandwidth
+    inverse_all_reduce_scale_up_direct_efficiency = 1/all_reduce_scale_up_direct_efficiency
+    inverse_all_reduce_scale_up_link_efficiency = 1/all_reduce_scale_up_link_efficiency
+    inverse_all_gather_scale_up_direct_efficiency = 1/all_gather_scale_up_direct_efficiency
+    inverse_all_gather_scale_up_link_efficiency = 1/all_gather_scale_up_link_efficiency
+    inverse_all_to_all_scale_up_direct_efficiency = 1/all_to_all_scale_up_direct_efficiency
+    inverse_all_to_all_scale_up_link_efficiency = 1/all_to_all_scale_up_link_efficiency
+    inverse_all_reduce_scale_out_direct_efficiency = 1/all_reduce_scale_out_direct_efficiency
+    inverse_all_reduce_scale_out_link_efficiency = 1/all_reduce_scale_out_link_efficiency
+    inverse_all_gather_scale_out_direct_efficiency = 1/all_gather_scale_out_direct_efficiency
+    inverse_all_gather_scale_out_link_efficiency = 1/all_gather_scale_out_link_efficiency
+    inverse_all_to_all_scale_out_direct_efficiency = 1/all_to_all_scale_out_direct_efficiency
+    inverse_all_to_all_scale_out_link_efficiency = 1/all_to_all_scale_out_link_efficiency
+    inverse_elementwise_memory_efficiency = 1/elementwise_memory_efficiency
+    inverse_gemm_compute_efficiency_attention = 1/gemm_compute_efficiency_attention
+    inverse_gemm_compute_efficiency_ffn = 1/gemm_compute_efficiency_ffn
+    inverse_gemm_compute_efficiency_shared_experts = 1/gemm_compute_efficiency_shared_experts
+    inverse_gemm_compute_efficiency_router = 1/gemm_compute_efficiency_router
+    inverse_gemm_compute_efficiency_head = 1/gemm_compute_efficiency_head
+    inverse_gemm_memory_efficiency_attention = 1/gemm_memory_efficiency_attention
+    inverse_gemm_memory_efficiency_ffn = 1/gemm_memory_efficiency_ffn
+    inverse_gemm_memory_efficiency_shared_experts = 1/gemm_memory_efficiency_shared_experts
+    inverse_gemm_memory_efficiency_router = 1/gemm_memory_efficiency_router
+    inverse_gemm_memory_efficiency_head = 1/gemm_memory_efficiency_head
+    inverse_batched_gemm_compute_efficiency_attention = 1/batched_gemm_compute_efficiency_attention
+    inverse_batched_gemm_memory_efficiency_attention = 1/batched_gemm_memory_efficiency_attention
+    inverse_grouped_gemm_compute_efficiency_experts = 1/grouped_gemm_compute_efficiency_experts
+    inverse_grouped_gemm_memory_efficiency_experts = 1/grouped_gemm_memory_efficiency_experts
+    inverse_send_scale_up_link_efficiency = 1/send_scale_up_link_efficiency
+    inverse_send_scale_out_link_efficiency = 1/send_scale_out_link_efficiency
+    inverse_prefill_mla_compute_efficiency_attention_core = 1/prefill_mla_compute_efficiency_attention_core
+    inverse_prefill_mla_memory_efficiency_attention_core = 1/prefill_mla_memory_efficiency_attention_core
+    inverse_decode_mla_compute_efficiency_attention_core = 1/decode_mla_compute_efficiency_attention_core
+    inverse_decode_mla_memory_efficiency_attention_core = 1/decode_mla_memory_efficiency_attention_core
+    inverse_roofline_compute_efficiency_attention = 1/roofline_compute_efficiency_attention
+    inverse_roofline_memory_efficiency = 1/roofline_memory_efficiency
     inverse_dp = 1/dp
     inverse_ep = 1/ep
     inverse_tp = 1/tp
-    inverse_block_out_attention = 1/block_out_attention
-    inverse_block_in_attention = 1/block_in_attention
-    inverse_block_out_ffn = 1/block_out_ffn
-    inverse_block_in_ffn = 1/block_in_ffn
+    inverse_peak_head = 1/peak_head
     inverse_peak_attention = 1/peak_attention
     inverse_peak_attention_core = 1/peak_attention_core
     inverse_peak_ffn = 1/peak_ffn
-    inverse_peak_head = 1/peak_head
-    inverse_block_out_experts = 1/block_out_experts
-    inverse_block_in_experts = 1/block_in_experts
-    inverse_block_out_shared_experts = 1/block_out_shared_experts
-    inverse_block_in_shared_experts = 1/block_in_shared_experts
     inverse_peak_router = 1/peak_router
     inverse_peak_experts = 1/peak_experts
     inverse_peak_shared_experts = 1/peak_shared_experts
-    shared_0 = batch*inverse_dp
-    schedule_sequences = np.ceil(shared_0)
-    inverse_schedule_sequences = 1/schedule_sequences
+    schedule_sequences = np.ceil(batch/dp)
     schedule_decode_sequences = np.ceil(schedule_sequences/microbatches)
-    shared_1 = isl*schedule_sequences
-    schedule_prefill_tokens = shared_1
+    inverse_schedule_decode_sequences = 1/schedule_decode_sequences
+    shared_0 = isl*schedule_sequences
+    schedule_prefill_tokens = shared_0
     schedule_step_tokens = np.minimum(max_num_batched_tokens, isl*schedule_decode_sequences)
     schedule_prefill_ratio = schedule_prefill_tokens/schedule_step_tokens
     schedule_whole_steps = np.floor(schedule_prefill_ratio)
@@ -248,513 +415,843 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     schedule_rest_steps = schedule_prefill_steps - schedule_whole_steps
     schedule_rest_tokens = schedule_prefill_tokens - schedule_step_tokens*schedule_whole_steps
     schedule_piece = np.minimum(isl, schedule_step_tokens)
-    inverse_schedule_piece = 1/schedule_piece
     schedule_decode_steps = osl - 1
     stored_embedding_embedding_weight = scale_byte_embedding*np.ceil(7168/block_in_embedding)*np.ceil(129280/block_out_embedding) + tensor_byte_embedding + 926679040*weight_byte_embedding
     stored_attention_mla_norm_weight = 7168*weight_byte_norm
-    shared_2 = scale_byte_attention*np.ceil(7168*inverse_block_in_attention)
-    stored_attention_mla_q_a_proj_weight = shared_2*np.ceil(1536*inverse_block_out_attention) + tensor_byte_attention + 11010048*weight_byte_attention
+    shared_1 = scale_byte_attention*np.ceil(7168/block_in_attention)
+    stored_attention_mla_q_a_proj_weight = shared_1*np.ceil(1536/block_out_attention) + tensor_byte_attention + 11010048*weight_byte_attention
     stored_attention_mla_q_a_norm_weight = 1536*weight_byte_norm
-    stored_attention_mla_kv_a_proj_weight = shared_2*np.ceil(576*inverse_block_out_attention) + tensor_byte_attention + 4128768*weight_byte_attention
-    del shared_2
+    stored_attention_mla_kv_a_proj_weight = shared_1*np.ceil(576/block_out_attention) + tensor_byte_attention + 4128768*weight_byte_attention
+    del shared_1
     stored_attention_mla_kv_a_norm_weight = 512*weight_byte_norm
-    stored_attention_mla_q_b_proj_weight = scale_byte_attention*np.ceil(1536*inverse_block_in_attention)*np.ceil(24576*inverse_block_out_attention) + tensor_byte_attention + 37748736*weight_byte_attention
-    stored_attention_mla_kv_b_weight = scale_byte_attention*np.ceil(512*inverse_block_in_attention)*np.ceil(32768*inverse_block_out_attention) + tensor_byte_attention + 16777216*weight_byte_attention
-    stored_attention_mla_o_proj_weight = scale_byte_attention*np.ceil(16384*inverse_block_in_attention)*np.ceil(7168*inverse_block_out_attention) + tensor_byte_attention + 117440512*weight_byte_attention
-    del inverse_block_in_attention, inverse_block_out_attention
-    shared_3 = tensor_byte_ffn + 132120576*weight_byte_ffn
-    stored_ffn_dense_gate_proj_weight = scale_byte_ffn*np.ceil(7168*inverse_block_in_ffn)*np.ceil(18432*inverse_block_out_ffn) + shared_3
-    stored_ffn_dense_down_proj_weight = scale_byte_ffn*np.ceil(18432*inverse_block_in_ffn)*np.ceil(7168*inverse_block_out_ffn) + shared_3
-    del inverse_block_in_ffn, inverse_block_out_ffn, shared_3
+    stored_attention_mla_q_b_proj_weight = scale_byte_attention*np.ceil(1536/block_in_attention)*np.ceil(24576/block_out_attention) + tensor_byte_attention + 37748736*weight_byte_attention
+    stored_attention_mla_kv_b_weight = scale_byte_attention*np.ceil(512/block_in_attention)*np.ceil(32768/block_out_attention) + tensor_byte_attention + 16777216*weight_byte_attention
+    stored_attention_mla_o_proj_weight = scale_byte_attention*np.ceil(16384/block_in_attention)*np.ceil(7168/block_out_attention) + tensor_byte_attention + 117440512*weight_byte_attention
+    shared_2 = tensor_byte_ffn + 132120576*weight_byte_ffn
+    stored_ffn_dense_gate_proj_weight = scale_byte_ffn*np.ceil(7168/block_in_ffn)*np.ceil(18432/block_out_ffn) + shared_2
+    stored_ffn_dense_down_proj_weight = scale_byte_ffn*np.ceil(18432/block_in_ffn)*np.ceil(7168/block_out_ffn) + shared_2
+    del shared_2
     stored_ffn_moe_router_weight = scale_byte_router*np.ceil(7168/block_in_router)*np.ceil(256/block_out_router) + tensor_byte_router + 1835008*weight_byte_router
     stored_ffn_moe_correction_bias = 256*weight_byte_norm
-    shared_4 = 256*scale_byte_experts
-    shared_5 = 256*tensor_byte_experts + 3758096384*weight_byte_experts
-    stored_ffn_moe_gate_proj_weight = shared_4*np.ceil(7168*inverse_block_in_experts)*np.ceil(2048*inverse_block_out_experts) + shared_5
-    stored_ffn_moe_down_proj_weight = shared_4*np.ceil(2048*inverse_block_in_experts)*np.ceil(7168*inverse_block_out_experts) + shared_5
-    del inverse_block_in_experts, inverse_block_out_experts, shared_4, shared_5
-    shared_6 = tensor_byte_shared_experts + 14680064*weight_byte_shared_experts
-    stored_ffn_moe_shared_gate_proj_weight = scale_byte_shared_experts*np.ceil(7168*inverse_block_in_shared_experts)*np.ceil(2048*inverse_block_out_shared_experts) + shared_6
-    stored_ffn_moe_shared_down_proj_weight = scale_byte_shared_experts*np.ceil(2048*inverse_block_in_shared_experts)*np.ceil(7168*inverse_block_out_shared_experts) + shared_6
-    del inverse_block_in_shared_experts, inverse_block_out_shared_experts, shared_6
+    shared_3 = 256*scale_byte_experts
+    shared_4 = 256*tensor_byte_experts + 3758096384*weight_byte_experts
+    stored_ffn_moe_gate_proj_weight = shared_3*np.ceil(7168/block_in_experts)*np.ceil(2048/block_out_experts) + shared_4
+    stored_ffn_moe_down_proj_weight = shared_3*np.ceil(2048/block_in_experts)*np.ceil(7168/block_out_experts) + shared_4
+    del shared_3, shared_4
+    shared_5 = tensor_byte_shared_experts + 14680064*weight_byte_shared_experts
+    stored_ffn_moe_shared_gate_proj_weight = scale_byte_shared_experts*np.ceil(7168/block_in_shared_experts)*np.ceil(2048/block_out_shared_experts) + shared_5
+    stored_ffn_moe_shared_down_proj_weight = scale_byte_shared_experts*np.ceil(2048/block_in_shared_experts)*np.ceil(7168/block_out_shared_experts) + shared_5
+    del shared_5
     stored_head_lm_head_weight = scale_byte_head*np.ceil(7168/block_in_head)*np.ceil(129280/block_out_head) + tensor_byte_head + 926679040*weight_byte_head
-    rates_second_per_byte = inverse_memory_bandwidth/memory_efficiency
-    shared_7 = inverse_tp*stored_embedding_embedding_weight
-    del stored_embedding_embedding_weight
-    shared_8 = (7.735148514851485e-06)*shared_7
-    prefill_embedding_lookup_move_per_tokens = rates_second_per_byte*(7169*activation_byte + shared_8)
-    prefill_attention_mla_residual_to_norm_move_fixed = rates_second_per_byte*stored_attention_mla_norm_weight
-    shared_9 = 28672*activation_byte
-    prefill_attention_mla_residual_to_norm_move_per_tokens = rates_second_per_byte*shared_9
-    rates_second_per_flop_attention = inverse_compute_efficiency*inverse_peak_attention
-    prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens = 30277632*rates_second_per_flop_attention
-    prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed = rates_second_per_byte*(stored_attention_mla_kv_a_proj_weight + stored_attention_mla_q_a_proj_weight)
-    shared_10 = activation_byte*rates_second_per_byte
-    prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens = 9280*shared_10
-    prefill_attention_mla_q_a_norm_to_latent_store_move_fixed = rates_second_per_byte*(stored_attention_mla_kv_a_norm_weight + stored_attention_mla_q_a_norm_weight)
-    shared_11 = 576*kv_byte
-    prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens = rates_second_per_byte*(3648*activation_byte + shared_11)
-    shared_12 = inverse_tp*rates_second_per_flop_attention
-    prefill_attention_mla_q_b_proj_compute_per_tokens = 75497472*shared_12
-    shared_13 = inverse_tp*rates_second_per_byte
-    prefill_attention_mla_q_b_proj_move_fixed = shared_13*stored_attention_mla_q_b_proj_weight
-    prefill_attention_mla_q_b_proj_move_per_tokens = shared_10*(24576*inverse_tp + 1536)
-    shared_14 = 49152*inverse_tp
-    prefill_attention_mla_q_rope_move_per_tokens = shared_10*shared_14
-    prefill_attention_mla_kv_b_proj_compute_per_context = 33554432*shared_12
-    shared_15 = shared_13*stored_attention_mla_kv_b_weight
-    prefill_attention_mla_kv_b_proj_move_fixed = shared_15
-    shared_16 = 32768*inverse_tp
-    shared_17 = activation_byte*shared_16
-    prefill_attention_mla_kv_b_proj_move_per_context = rates_second_per_byte*(512*kv_byte + shared_17)
-    rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
-    shared_18 = inverse_tp*rates_second_per_flop_attention_core
-    prefill_attention_mla_score_to_attend_compute_per_pairs = 81920*shared_18
-    shared_19 = inverse_tp*shared_10
-    prefill_attention_mla_score_to_attend_move_per_seq = 40960*shared_19
-    prefill_attention_mla_score_to_attend_move_per_context = rates_second_per_byte*(64*kv_byte + shared_17)
-    del shared_17
-    prefill_attention_mla_o_proj_compute_per_tokens = 234881024*shared_12
-    prefill_attention_mla_o_proj_move_fixed = shared_13*stored_attention_mla_o_proj_weight
-    shared_20 = 16384*inverse_tp
-    prefill_attention_mla_o_proj_move_per_tokens = shared_10*(shared_20 + 7168)
-    rates_second_per_flop_ffn = inverse_compute_efficiency*inverse_peak_ffn
-    shared_21 = inverse_tp*rates_second_per_flop_ffn
-    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 528482304*shared_21
-    shared_22 = 2*shared_13
-    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = shared_22*stored_ffn_dense_gate_proj_weight
-    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = shared_10*(36864*inverse_tp + 7168)
-    prefill_ffn_dense_act_move_per_tokens = 55296*shared_19
-    prefill_ffn_dense_down_proj_compute_per_tokens = 264241152*shared_21
-    del shared_21
-    prefill_ffn_dense_down_proj_move_fixed = shared_13*stored_ffn_dense_down_proj_weight
-    prefill_ffn_dense_down_proj_move_per_tokens = shared_10*(18432*inverse_tp + 7168)
-    rates_second_per_flop_router = inverse_compute_efficiency*inverse_peak_router
-    prefill_ffn_moe_router_compute_per_tokens = 3670016*rates_second_per_flop_router
-    prefill_ffn_moe_router_move_fixed = rates_second_per_byte*stored_ffn_moe_router_weight
-    prefill_ffn_moe_router_move_per_tokens = 7424*shared_10
-    prefill_ffn_moe_route_move_fixed = rates_second_per_byte*stored_ffn_moe_correction_bias
-    prefill_ffn_moe_route_move_per_tokens = 512*shared_10
-    shared_23 = dp*inverse_ep
-    shared_24 = 57344*shared_23
-    shared_25 = shared_24 + 7424
-    prefill_ffn_moe_dispatch_move_per_tokens = shared_10*shared_25
-    rates_second_per_flop_experts = inverse_compute_efficiency*inverse_peak_experts
-    shared_26 = inverse_tp*rates_second_per_flop_experts
-    prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens = 469762048*shared_26
-    shared_27 = inverse_dp*stored_ffn_moe_gate_proj_weight
-    del stored_ffn_moe_gate_proj_weight
-    shared_28 = shared_22*shared_27
-    prefill_ffn_moe_gate_proj_to_up_proj_move_fixed = shared_28
-    prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens = shared_10*(shared_16 + shared_24)
-    prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched = -shared_28
-    del shared_28
-    prefill_ffn_moe_down_proj_compute_per_tokens = 234881024*shared_26
-    del shared_26
-    shared_29 = inverse_dp*stored_ffn_moe_down_proj_weight
-    del stored_ffn_moe_down_proj_weight
-    shared_30 = shared_13*shared_29
-    prefill_ffn_moe_down_proj_move_fixed = shared_30
-    prefill_ffn_moe_down_proj_move_per_tokens = shared_10*(shared_20 + shared_24)
-    del shared_20
-    prefill_ffn_moe_down_proj_move_per_untouched = -shared_30
-    del shared_30
-    rates_second_per_flop_shared_experts = inverse_compute_efficiency*inverse_peak_shared_experts
-    shared_31 = inverse_tp*rates_second_per_flop_shared_experts
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens = 58720256*shared_31
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed = shared_22*stored_ffn_moe_shared_gate_proj_weight
-    del shared_22
-    shared_32 = 4096*inverse_tp
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens = shared_10*(shared_32 + 7168)
-    prefill_ffn_moe_shared_act_move_per_tokens = 6144*shared_19
-    prefill_ffn_moe_shared_down_proj_compute_per_tokens = 29360128*shared_31
-    del shared_31
-    prefill_ffn_moe_shared_down_proj_move_fixed = shared_13*stored_ffn_moe_shared_down_proj_weight
-    del shared_13
-    prefill_ffn_moe_shared_down_proj_move_per_tokens = shared_10*(2048*inverse_tp + 7168)
-    prefill_ffn_moe_shared_add_move_per_tokens = 21504*shared_10
+    shared_6 = (7.735148514851485e-06)*inverse_tp*stored_embedding_embedding_weight
+    prefill_embedding_lookup_byte_per_tokens = 7169*activation_byte + shared_6
+    shared_10 = 14336*activation_byte
+    shared_7 = np.minimum(domain, tp)
+    shared_8 = shared_7 - 1
+    shared_9 = shared_8/shared_7
+    prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens = shared_10*shared_9
+    shared_11 = 7168*activation_byte
+    prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens = shared_11
+    prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed = shared_7
+    del shared_7
+    prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed = np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_8))
+    inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed = 1/prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed = np.minimum(1, shared_8)
+    shared_12 = shared_10/np.minimum(domain, tp)
     del shared_10
-    rates_second_per_flop_head = inverse_compute_efficiency*inverse_peak_head
-    del inverse_compute_efficiency
-    shared_33 = 1853358080*inverse_tp
-    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_33
-    shared_34 = inverse_tp*stored_head_lm_head_weight
-    del stored_head_lm_head_weight
-    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_34
-    shared_35 = 7168*activation_byte
-    shared_36 = 129280*logit_byte
-    shared_37 = inverse_tp*shared_36
-    shared_38 = shared_35 + shared_37
-    prefill_head_lm_head_move_per_tokens = rates_second_per_byte*shared_38
-    shared_39 = activation_byte + shared_36
-    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_39
-    shared_40 = np.minimum(domain, tp)
-    shared_41 = 1/shared_40
-    shared_42 = shared_40 - 1
-    shared_43 = shared_41*shared_42
-    shared_44 = 14336*activation_byte
-    shared_45 = shared_43*shared_44
-    prefill_embedding_link_scale_up_byte_0 = shared_45
-    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_42))
-    shared_46 = np.ceil(shared_41*tp)
-    shared_47 = shared_46 - 1
-    shared_48 = shared_41*shared_47/shared_46
-    del shared_41
-    shared_49 = shared_44*shared_48
-    del shared_44
-    prefill_embedding_link_scale_out_byte_0 = shared_49
-    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
-    shared_50 = 2*shared_46 - 2
-    del shared_46
-    shared_51 = 2*shared_40 - 2
-    del shared_40
-    prefill_embedding_link_hops = scale_out_latency*shared_50 + scale_up_latency*shared_51
-    shared_52 = prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + shared_52
-    shared_53 = 7168*dispatch_byte
-    shared_54 = 1 - (1 - inverse_ep)**8
+    shared_13 = np.ceil(tp/np.minimum(domain, tp))
+    shared_14 = shared_13 - 1
+    shared_15 = shared_14/np.ceil(tp/np.minimum(domain, tp))
+    shared_16 = shared_12*shared_15
+    prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens = shared_16
+    prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed = shared_13
+    del shared_13
+    prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed = np.minimum(1, shared_14)
+    del shared_14
+    shared_17 = 28672*activation_byte
+    prefill_attention_mla_residual_to_norm_byte_per_tokens = shared_17
+    prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_fixed = stored_attention_mla_kv_a_proj_weight + stored_attention_mla_q_a_proj_weight
+    prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_per_tokens = 9280*activation_byte
+    prefill_attention_mla_q_a_norm_to_latent_store_byte_fixed = stored_attention_mla_kv_a_norm_weight + stored_attention_mla_q_a_norm_weight
+    shared_18 = 576*kv_byte
+    prefill_attention_mla_q_a_norm_to_latent_store_byte_per_tokens = 3648*activation_byte + shared_18
+    shared_19 = 24576*inverse_tp
+    prefill_attention_mla_q_b_proj_columns_fixed = shared_19
+    prefill_attention_mla_q_b_proj_flop_per_tokens = 75497472*inverse_tp
+    shared_20 = inverse_tp*stored_attention_mla_q_b_proj_weight
+    prefill_attention_mla_q_b_proj_byte_fixed = shared_20
+    prefill_attention_mla_q_b_proj_byte_per_tokens = activation_byte*(shared_19 + 1536)
+    del shared_19
+    shared_21 = activation_byte*inverse_tp
+    prefill_attention_mla_q_rope_byte_per_tokens = 49152*shared_21
+    prefill_attention_mla_kv_b_proj_flop_per_context = 33554432*inverse_tp
+    shared_22 = inverse_tp*stored_attention_mla_kv_b_weight
+    prefill_attention_mla_kv_b_proj_byte_fixed = shared_22
+    shared_23 = 32768*shared_21
+    prefill_attention_mla_kv_b_proj_byte_per_context = 512*kv_byte + shared_23
+    shared_24 = 81920*inverse_tp
+    prefill_attention_mla_score_to_attend_flop_per_pairs = shared_24
+    prefill_attention_mla_score_to_attend_byte_per_seq = 40960*shared_21
+    prefill_attention_mla_score_to_attend_byte_per_context = 64*kv_byte + shared_23
+    del shared_23
+    prefill_attention_mla_score_to_attend_kv_heads_fixed = 128/tp
+    inverse_prefill_attention_mla_score_to_attend_kv_heads_fixed = 1/prefill_attention_mla_score_to_attend_kv_heads_fixed
+    shared_25 = 16384*inverse_tp
+    prefill_attention_mla_o_proj_depth_fixed = shared_25
+    prefill_attention_mla_o_proj_flop_per_tokens = 234881024*inverse_tp
+    shared_26 = inverse_tp*stored_attention_mla_o_proj_weight
+    prefill_attention_mla_o_proj_byte_fixed = shared_26
+    prefill_attention_mla_o_proj_byte_per_tokens = activation_byte*(shared_25 + 7168)
+    del shared_25
+    shared_27 = 36864*inverse_tp
+    prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed = shared_27
+    prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens = 528482304*inverse_tp
+    shared_28 = 2*inverse_tp
+    prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed = shared_28*stored_ffn_dense_gate_proj_weight
+    prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens = activation_byte*(shared_27 + 7168)
+    del shared_27
+    prefill_ffn_dense_act_byte_per_tokens = 55296*shared_21
+    shared_29 = 18432*inverse_tp
+    prefill_ffn_dense_down_proj_depth_fixed = shared_29
+    prefill_ffn_dense_down_proj_flop_per_tokens = 264241152*inverse_tp
+    shared_30 = inverse_tp*stored_ffn_dense_down_proj_weight
+    prefill_ffn_dense_down_proj_byte_fixed = shared_30
+    prefill_ffn_dense_down_proj_byte_per_tokens = activation_byte*(shared_29 + 7168)
+    del shared_29
+    prefill_ffn_moe_router_byte_per_tokens = 7424*activation_byte
+    prefill_ffn_moe_route_byte_per_tokens = 512*activation_byte
+    prefill_ffn_moe_routed_experts_flop_per_tokens = 704643072*inverse_tp
+    shared_31 = 2*stored_ffn_moe_gate_proj_weight
+    shared_32 = shared_31 + stored_ffn_moe_down_proj_weight
+    shared_33 = inverse_dp*inverse_tp
+    prefill_ffn_moe_routed_experts_weight_byte_fixed = shared_32*shared_33
+    prefill_ffn_moe_routed_experts_weight_byte_per_untouched = -shared_32*shared_33
+    del shared_32
+    shared_34 = dp*inverse_ep
+    shared_35 = 2048*inverse_tp
+    shared_36 = ep*inverse_dp*shared_35 + 7168
+    del inverse_dp
+    shared_37 = 16*activation_byte*shared_36
+    prefill_ffn_moe_routed_experts_row_byte_per_tokens = shared_34*shared_37
+    prefill_ffn_moe_routed_experts_selected_byte_per_tokens = dp*shared_37
+    del shared_37
+    prefill_ffn_moe_routed_experts_selections_per_tokens = 8*dp
+    shared_38 = 256*inverse_ep
     del inverse_ep
-    shared_55 = domain*inverse_tp
-    shared_56 = np.maximum(1, np.minimum(dp, np.floor(shared_55)))
-    shared_57 = shared_56 - 1
-    shared_58 = shared_54*shared_57
-    prefill_ffn_moe_link_scale_up_byte_0 = shared_58*(shared_35 + shared_53)
-    rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_57))
-    shared_59 = dp - shared_56
-    del shared_56
-    shared_60 = shared_54*shared_59
-    del shared_54
-    prefill_ffn_moe_link_scale_out_byte_0 = shared_35*shared_60 + shared_49 + shared_53*shared_60
-    del shared_49, shared_60
-    prefill_ffn_moe_link_hops = scale_out_latency*(shared_50 + 2*np.minimum(1, shared_59)) + scale_up_latency*(shared_51 + 2*np.minimum(1, shared_57))
-    del shared_50, shared_51, shared_57, shared_59
-    prefill_ffn_moe_link_per_token = prefill_ffn_moe_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_ffn_moe_link_scale_up_byte_0*rates_second_per_byte_scale_up_1 + shared_52
-    del prefill_ffn_moe_link_scale_up_byte_0, rates_second_per_byte_scale_up_1, shared_52
-    prefill_head_link_scale_up_byte_0 = shared_36*shared_43
+    prefill_ffn_moe_routed_experts_touched_fixed = shared_38
+    prefill_ffn_moe_routed_experts_touched_per_untouched = -shared_38
+    del shared_38
+    prefill_ffn_moe_routed_experts_depth_fixed = shared_36
+    del shared_36
+    shared_39 = 1 - (1 - 1/ep)**8
+    shared_40 = np.maximum(1, np.minimum(dp, np.floor(domain/tp)))
+    shared_41 = shared_40 - 1
+    shared_42 = shared_39*shared_41
+    shared_43 = 7168*dispatch_byte
+    shared_44 = shared_42*shared_43
+    prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_byte_per_tokens = shared_44
+    prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_ranks_fixed = shared_40
+    prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_bandwidth_fixed = np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_41))
+    inverse_prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_bandwidth_fixed = 1/prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_bandwidth_fixed
+    del prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_bandwidth_fixed
+    prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed = np.minimum(1, shared_41)
+    del shared_41
+    shared_45 = shared_39*(dp - shared_40)
+    del shared_39, shared_40
+    shared_46 = shared_43*shared_45
     del shared_43
-    prefill_head_link_scale_out_byte_0 = shared_36*shared_48
-    del shared_48
-    prefill_head_link_hops = scale_out_latency*shared_47 + scale_up_latency*shared_42
-    del shared_42, shared_47
-    prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    del rates_second_per_byte_scale_up_0
-    shared_61 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(inverse_dp*shared_55))))
-    del shared_55
-    shared_62 = pp - shared_61
-    prefill_pipeline_link_scale_up_byte_0 = shared_35*shared_62
-    rates_second_per_byte_scale_up_2 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
-    del inverse_link_efficiency
-    shared_63 = shared_61 - 1
-    del shared_61
-    prefill_pipeline_link_scale_out_byte_0 = shared_35*shared_63
-    prefill_pipeline_link_hops = scale_out_latency*shared_63 + scale_up_latency*shared_62
-    del shared_62, shared_63
-    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_2
-    del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_2
-    prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
-    prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
-    prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step = np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step = np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_attention_mla_q_b_proj_full_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mla_q_b_proj_rest_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_rest_tokens)
-    shared_64 = inverse_schedule_piece*isl
-    del inverse_schedule_piece
-    shared_65 = np.floor(shared_64)
-    prefill_attention_mla_kv_b_proj_0_pieces = shared_65
-    shared_66 = schedule_piece*schedule_sequences
-    prefill_attention_mla_kv_b_proj_0_move = prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_66
-    prefill_attention_mla_kv_b_proj_0_gap = -prefill_attention_mla_kv_b_proj_0_move + prefill_attention_mla_kv_b_proj_compute_per_context*schedule_piece*schedule_sequences
-    prefill_attention_mla_kv_b_proj_0_slope = shared_66*(prefill_attention_mla_kv_b_proj_compute_per_context - prefill_attention_mla_kv_b_proj_move_per_context)
-    shared_67 = -shared_65 + np.ceil(shared_64)
-    prefill_attention_mla_kv_b_proj_1_pieces = shared_67
-    shared_68 = (0.5)*schedule_piece
-    shared_69 = prefill_attention_mla_kv_b_proj_0_pieces - 1
-    shared_70 = schedule_sequences*shared_69
-    shared_72 = (0.5)*prefill_attention_mla_kv_b_proj_0_slope
-    shared_71 = _turn(prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
-    del prefill_attention_mla_kv_b_proj_0_slope
-    shared_73 = shared_71*(prefill_attention_mla_kv_b_proj_0_gap + shared_72*(shared_71 - 1))
-    del shared_71
-    prefill_attention_mla_kv_b_proj_time = prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_move + prefill_attention_mla_kv_b_proj_move_per_context*shared_68*shared_70) + prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_1, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_1) + np.maximum(shared_73, prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_gap + shared_69*shared_72) - shared_73)
-    del prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_move, shared_72, shared_73
-    prefill_attention_mla_score_to_attend_0_move = shared_66*(prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq)
+    prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_byte_per_tokens = shared_46
+    shared_47 = np.ceil(dp/np.maximum(1, np.minimum(dp, np.floor(domain/tp))))
+    prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_ranks_fixed = shared_47
+    prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed = np.minimum(1, shared_47 - 1)
+    del shared_47
+    shared_48 = shared_11*shared_42
+    del shared_42
+    prefill_ffn_moe_combine_all_to_all_dp_scale_up_byte_per_tokens = shared_48
+    shared_49 = shared_11*shared_45
+    del shared_45
+    prefill_ffn_moe_combine_all_to_all_dp_scale_out_byte_per_tokens = shared_49
+    shared_50 = 4096*inverse_tp
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_columns_fixed = shared_50
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_flop_per_tokens = 58720256*inverse_tp
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_fixed = shared_28*stored_ffn_moe_shared_gate_proj_weight
+    del shared_28
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_per_tokens = activation_byte*(shared_50 + 7168)
+    del shared_50
+    prefill_ffn_moe_shared_act_byte_per_tokens = 6144*shared_21
+    prefill_ffn_moe_shared_down_proj_depth_fixed = shared_35
+    prefill_ffn_moe_shared_down_proj_flop_per_tokens = 29360128*inverse_tp
+    shared_51 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
+    prefill_ffn_moe_shared_down_proj_byte_fixed = shared_51
+    prefill_ffn_moe_shared_down_proj_byte_per_tokens = activation_byte*(shared_35 + 7168)
+    del shared_35
+    prefill_ffn_moe_shared_add_byte_per_tokens = 21504*activation_byte
+    shared_52 = 129280*inverse_tp
+    prefill_head_lm_head_columns_fixed = shared_52
+    prefill_head_lm_head_flop_per_tokens = 1853358080*inverse_tp
+    shared_53 = inverse_tp*stored_head_lm_head_weight
+    prefill_head_lm_head_byte_fixed = shared_53
+    shared_54 = logit_byte*shared_52
+    del shared_52
+    prefill_head_lm_head_byte_per_tokens = shared_11 + shared_54
+    shared_55 = 129280*logit_byte
+    prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens = shared_55*shared_9
+    del shared_9
+    prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens = shared_15*shared_55/np.minimum(domain, tp)
+    del shared_15
+    shared_56 = activation_byte + shared_55
+    prefill_head_sample_byte_per_tokens = shared_56
+    shared_57 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain/(dp*tp)))))
+    shared_58 = pp - shared_57
+    prefill_pipeline_send_scale_up_byte_per_tokens = shared_11*shared_58
+    prefill_pipeline_send_scale_up_hops_fixed = shared_58
+    prefill_pipeline_send_scale_up_bandwidth_fixed = np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
+    inverse_prefill_pipeline_send_scale_up_bandwidth_fixed = 1/prefill_pipeline_send_scale_up_bandwidth_fixed
+    prefill_pipeline_send_scale_up_together_fixed = np.minimum(1, shared_58)
+    del shared_58
+    shared_59 = shared_57 - 1
+    del shared_57
+    prefill_pipeline_send_scale_out_byte_per_tokens = shared_11*shared_59
+    prefill_pipeline_send_scale_out_hops_fixed = shared_59
+    prefill_pipeline_send_scale_out_together_fixed = np.minimum(1, shared_59)
+    del shared_59
+    shared_60 = inverse_scale_out_bandwidth*schedule_step_tokens
+    shared_61 = inverse_all_reduce_scale_out_direct_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    del inverse_all_reduce_scale_out_direct_efficiency
+    shared_62 = np.maximum(0, prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed - 2)
+    shared_63 = inverse_all_reduce_scale_out_link_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens*(all_reduce_scale_out_contention*shared_62 + 1)
+    del inverse_all_reduce_scale_out_link_efficiency
+    shared_64 = prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed - 1
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed
+    shared_65 = all_reduce_scale_out_hop_latency*shared_64 + all_reduce_scale_out_launch_latency
+    shared_66 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_step_tokens
+    shared_67 = prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed - 1
+    shared_68 = inverse_all_reduce_scale_up_direct_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens*shared_67
+    del inverse_all_reduce_scale_up_direct_efficiency, prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens
+    shared_69 = np.maximum(0, prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed - 2)
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed
+    shared_70 = inverse_all_reduce_scale_up_link_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens*(all_reduce_scale_up_contention*shared_69 + 1)
+    del inverse_all_reduce_scale_up_link_efficiency
+    shared_71 = all_reduce_scale_up_hop_latency*shared_67 + all_reduce_scale_up_launch_latency
+    prefill_embedding_lookup_all_reduce_tp_full_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_65 + np.minimum(shared_60*shared_61, all_reduce_scale_out_switch_latency + shared_60*shared_63)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_71 + np.minimum(shared_66*shared_68, all_reduce_scale_up_switch_latency + shared_66*shared_70))
     del shared_66
-    shared_74 = schedule_piece + 1
-    prefill_attention_mla_score_to_attend_0_gap = -prefill_attention_mla_score_to_attend_0_move + (0.5)*prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_74
-    shared_75 = (schedule_piece*schedule_piece)
-    shared_76 = prefill_attention_mla_score_to_attend_move_per_context*schedule_piece
-    prefill_attention_mla_score_to_attend_0_slope = schedule_sequences*(prefill_attention_mla_score_to_attend_compute_per_pairs*shared_75 - shared_76)
-    shared_77 = schedule_piece*shared_65
-    del schedule_piece
-    shared_78 = isl - shared_77
-    shared_79 = shared_78*((0.5)*isl + (0.5)*shared_77 + 0.5)
-    prefill_attention_mla_score_to_attend_1_compute = prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_sequences*shared_79
-    prefill_attention_mla_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mla_score_to_attend_move_per_context + prefill_attention_mla_score_to_attend_move_per_seq*shared_78)
-    del shared_78
-    shared_81 = (0.5)*prefill_attention_mla_score_to_attend_0_slope
-    shared_80 = _turn(prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
+    shared_72 = inverse_scale_out_bandwidth*schedule_rest_tokens
+    shared_73 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_rest_tokens
+    prefill_embedding_lookup_all_reduce_tp_rest_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_65 + np.minimum(shared_61*shared_72, all_reduce_scale_out_switch_latency + shared_63*shared_72)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_71 + np.minimum(shared_68*shared_73, all_reduce_scale_up_switch_latency + shared_70*shared_73))
+    del shared_73
+    shared_74 = inverse_elementwise_memory_efficiency*inverse_memory_bandwidth
+    del inverse_elementwise_memory_efficiency
+    shared_75 = prefill_embedding_lookup_byte_per_tokens*shared_74
+    del prefill_embedding_lookup_byte_per_tokens
+    prefill_embedding_per_token = shared_75
+    prefill_embedding_work = prefill_embedding_per_token*schedule_prefill_tokens
+    prefill_embedding_link = prefill_embedding_lookup_all_reduce_tp_full_step*schedule_whole_steps + prefill_embedding_lookup_all_reduce_tp_rest_step*schedule_rest_steps
+    shared_76 = 1 - gemm_overlap_attention
+    shared_77 = inverse_gemm_memory_efficiency_attention*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_attention
+    shared_78 = shared_77*(prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_per_tokens*schedule_step_tokens)
+    shared_79 = np.minimum(1, (0.00390625)*schedule_step_tokens)
+    shared_80 = gemm_tall_attention*shared_79 + 1
+    shared_81 = gemm_loop_attention*np.minimum(7168, gemm_split_attention)
+    shared_82 = inverse_gemm_compute_efficiency_attention*inverse_peak_attention
+    del inverse_gemm_compute_efficiency_attention
+    shared_83 = shared_82*(4224*gemm_edge_attention + 30277632)
+    shared_84 = schedule_step_tokens*shared_83 + shared_80*shared_81
+    shared_85 = gemm_move_attention*inverse_memory_bandwidth
+    shared_86 = converts_attention*(gemm_row_attention + 7168*shared_85)
+    prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step = schedule_step_tokens*shared_86 + shared_76*np.minimum(shared_78, shared_84) + np.maximum(shared_78, shared_84)
+    del shared_78, shared_84
+    shared_87 = shared_77*(prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_88 = np.minimum(1, (0.00390625)*schedule_rest_tokens)
+    shared_89 = gemm_tall_attention*shared_88 + 1
+    shared_90 = schedule_rest_tokens*shared_83 + shared_81*shared_89
+    prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step = schedule_rest_tokens*shared_86 + shared_76*np.minimum(shared_87, shared_90) + np.maximum(shared_87, shared_90)
+    del shared_87, shared_90
+    shared_91 = shared_77*(prefill_attention_mla_q_b_proj_byte_fixed + prefill_attention_mla_q_b_proj_byte_per_tokens*schedule_step_tokens)
+    shared_92 = gemm_loop_attention*np.minimum(1536, gemm_split_attention)
+    shared_93 = shared_82*(2*gemm_edge_attention*prefill_attention_mla_q_b_proj_columns_fixed + prefill_attention_mla_q_b_proj_flop_per_tokens)
+    del prefill_attention_mla_q_b_proj_columns_fixed, prefill_attention_mla_q_b_proj_flop_per_tokens
+    shared_94 = schedule_step_tokens*shared_93 + shared_80*shared_92
+    shared_95 = converts_attention*(gemm_row_attention + 1536*shared_85)
+    prefill_attention_mla_q_b_proj_full_step = schedule_step_tokens*shared_95 + shared_76*np.minimum(shared_91, shared_94) + np.maximum(shared_91, shared_94)
+    del shared_91, shared_94
+    shared_96 = shared_77*(prefill_attention_mla_q_b_proj_byte_fixed + prefill_attention_mla_q_b_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_97 = schedule_rest_tokens*shared_93 + shared_89*shared_92
+    prefill_attention_mla_q_b_proj_rest_step = schedule_rest_tokens*shared_95 + shared_76*np.minimum(shared_96, shared_97) + np.maximum(shared_96, shared_97)
+    del shared_96, shared_97
+    schedule_prompts = schedule_step_tokens/schedule_piece
+    inverse_schedule_prompts = 1/schedule_prompts
+    schedule_groups = inverse_schedule_prompts*schedule_sequences
+    shared_98 = isl/schedule_piece
+    shared_99 = np.floor(shared_98)
+    prefill_attention_mla_kv_b_proj_0_pieces = shared_99
+    shared_100 = schedule_piece*schedule_prompts
+    shared_101 = inverse_memory_bandwidth*inverse_roofline_memory_efficiency
+    del inverse_roofline_memory_efficiency
+    prefill_attention_mla_kv_b_proj_0_move = shared_101*(prefill_attention_mla_kv_b_proj_byte_fixed + prefill_attention_mla_kv_b_proj_byte_per_context*shared_100)
+    shared_102 = inverse_peak_attention*inverse_roofline_compute_efficiency_attention*prefill_attention_mla_kv_b_proj_flop_per_context
+    prefill_attention_mla_kv_b_proj_0_gap = -prefill_attention_mla_kv_b_proj_0_move + shared_100*shared_102
+    shared_103 = prefill_attention_mla_kv_b_proj_byte_per_context*shared_101
+    prefill_attention_mla_kv_b_proj_0_slope = shared_100*(inverse_peak_attention*inverse_roofline_compute_efficiency_attention*prefill_attention_mla_kv_b_proj_flop_per_context - shared_103)
+    del inverse_roofline_compute_efficiency_attention
+    shared_104 = -shared_99 + np.ceil(shared_98)
+    del shared_98
+    prefill_attention_mla_kv_b_proj_1_pieces = shared_104
+    shared_105 = (0.5)*schedule_piece
+    shared_106 = prefill_attention_mla_kv_b_proj_0_pieces - 1
+    shared_107 = schedule_prompts*shared_106
+    shared_108 = isl*schedule_prompts
+    shared_109 = prefill_attention_mla_kv_b_proj_byte_fixed + prefill_attention_mla_kv_b_proj_byte_per_context*shared_108
+    del prefill_attention_mla_kv_b_proj_byte_fixed, prefill_attention_mla_kv_b_proj_byte_per_context
+    shared_111 = (0.5)*prefill_attention_mla_kv_b_proj_0_slope
+    shared_110 = _turn(prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
+    del prefill_attention_mla_kv_b_proj_0_slope
+    shared_112 = shared_110*(prefill_attention_mla_kv_b_proj_0_gap + shared_111*(shared_110 - 1))
+    del shared_110
+    prefill_attention_mla_kv_b_proj_time = schedule_groups*(prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_move + shared_103*shared_105*shared_107) + prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(shared_101*shared_109, shared_102*shared_108) + np.maximum(shared_112, prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_kv_b_proj_0_gap + shared_106*shared_111) - shared_112))
+    del prefill_attention_mla_kv_b_proj_0_gap, prefill_attention_mla_kv_b_proj_0_move, shared_101, shared_102, shared_103, shared_111, shared_112
+    shared_113 = schedule_piece + 1
+    shared_114 = (0.0078125)*schedule_piece
+    shared_115 = inverse_prefill_attention_mla_score_to_attend_kv_heads_fixed*inverse_schedule_prompts*prefill_mla_depth_attention_core/np.maximum(1, shared_114) + 1
+    del inverse_prefill_attention_mla_score_to_attend_kv_heads_fixed, inverse_schedule_prompts
+    shared_116 = prefill_attention_mla_score_to_attend_flop_per_pairs*schedule_prompts
+    prefill_attention_mla_score_to_attend_0_compute = inverse_peak_attention_core*inverse_prefill_mla_compute_efficiency_attention_core*shared_105*shared_113*shared_115*shared_116
+    shared_117 = inverse_memory_bandwidth*inverse_prefill_mla_memory_efficiency_attention_core
+    del inverse_prefill_mla_memory_efficiency_attention_core
+    prefill_attention_mla_score_to_attend_0_move = shared_100*shared_117*(prefill_attention_mla_score_to_attend_byte_per_context + prefill_attention_mla_score_to_attend_byte_per_seq)
+    prefill_attention_mla_score_to_attend_0_gap = prefill_attention_mla_score_to_attend_0_compute - prefill_attention_mla_score_to_attend_0_move
+    shared_118 = prefill_attention_mla_score_to_attend_byte_per_context*schedule_piece
+    shared_119 = (schedule_piece*schedule_piece)
+    prefill_attention_mla_score_to_attend_0_slope = schedule_prompts*(inverse_peak_attention_core*inverse_prefill_mla_compute_efficiency_attention_core*prefill_attention_mla_score_to_attend_flop_per_pairs*shared_115*shared_119 - shared_117*shared_118)
+    del inverse_prefill_mla_compute_efficiency_attention_core, shared_115, shared_117
+    shared_120 = prefill_mla_depth_attention_core/(prefill_attention_mla_score_to_attend_kv_heads_fixed*schedule_prompts)
+    shared_121 = schedule_piece*shared_99
+    shared_122 = isl - shared_121
+    shared_123 = shared_122*((0.5)*isl + (0.5)*shared_121 + 0.5)
+    shared_124 = 1/(peak_attention_core*prefill_mla_compute_efficiency_attention_core)
+    prefill_attention_mla_score_to_attend_1_compute = shared_116*shared_123*shared_124*(shared_120/np.maximum(1, (0.0078125)*isl - 0.0078125*schedule_piece*np.floor(isl/schedule_piece)) + 1)
+    del shared_116
+    shared_125 = isl*prefill_attention_mla_score_to_attend_byte_per_context
+    shared_126 = 1/(memory_bandwidth*prefill_mla_memory_efficiency_attention_core)
+    shared_127 = schedule_prompts*shared_126
+    prefill_attention_mla_score_to_attend_1_move = shared_127*(prefill_attention_mla_score_to_attend_byte_per_seq*shared_122 + shared_125)
+    del shared_122
+    shared_129 = (0.5)*prefill_attention_mla_score_to_attend_0_slope
+    shared_128 = _turn(prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_slope, prefill_attention_mla_kv_b_proj_0_pieces)
     del prefill_attention_mla_score_to_attend_0_slope
-    shared_82 = shared_80*(prefill_attention_mla_score_to_attend_0_gap + shared_81*(shared_80 - 1))
+    shared_130 = shared_128*(prefill_attention_mla_score_to_attend_0_gap + shared_129*(shared_128 - 1))
+    del shared_128
+    shared_131 = 1 - prefill_mla_overlap_attention_core
+    shared_132 = shared_124*(shared_120/np.maximum(1, (0.0078125)*schedule_piece) + 1)
+    del shared_120, shared_124
+    shared_133 = prefill_attention_mla_score_to_attend_kv_heads_fixed*prefill_mla_block_latency_attention_core*schedule_prompts
+    del schedule_prompts
+    shared_134 = shared_133*np.ceil(shared_114)
+    prefill_attention_mla_score_to_attend_time = schedule_groups*(prefill_attention_mla_kv_b_proj_0_pieces*shared_131*(prefill_attention_mla_score_to_attend_0_compute + prefill_attention_mla_score_to_attend_0_move + (0.5)*shared_107*(prefill_attention_mla_score_to_attend_flop_per_pairs*shared_119*shared_132 + shared_118*shared_126)) + prefill_attention_mla_kv_b_proj_0_pieces*shared_134 + prefill_attention_mla_kv_b_proj_1_pieces*prefill_mla_overlap_attention_core*np.maximum(prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move) + prefill_attention_mla_kv_b_proj_1_pieces*shared_131*(prefill_attention_mla_score_to_attend_1_compute + prefill_attention_mla_score_to_attend_1_move) + prefill_attention_mla_kv_b_proj_1_pieces*shared_133*np.ceil((0.0078125)*isl - shared_114*shared_99) + prefill_mla_overlap_attention_core*(prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_move + prefill_attention_mla_score_to_attend_byte_per_context*shared_105*shared_106*shared_127) + np.maximum(shared_130, prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_gap + shared_106*shared_129) - shared_130)))
+    del prefill_attention_mla_kv_b_proj_0_pieces, prefill_attention_mla_kv_b_proj_1_pieces, prefill_attention_mla_score_to_attend_0_compute, prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_move, prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move, prefill_attention_mla_score_to_attend_byte_per_context, schedule_groups, shared_106, shared_107, shared_114, shared_118, shared_126, shared_129, shared_130, shared_133
+    shared_135 = shared_77*(prefill_attention_mla_o_proj_byte_fixed + prefill_attention_mla_o_proj_byte_per_tokens*schedule_step_tokens)
+    shared_136 = gemm_loop_attention*np.minimum(gemm_split_attention, prefill_attention_mla_o_proj_depth_fixed)
+    shared_137 = shared_82*(14336*gemm_edge_attention + prefill_attention_mla_o_proj_flop_per_tokens)
+    del prefill_attention_mla_o_proj_flop_per_tokens, shared_82
+    shared_138 = schedule_step_tokens*shared_137 + shared_136*shared_80
     del shared_80
-    prefill_attention_mla_score_to_attend_time = prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_move + (0.5)*shared_70*shared_76) + prefill_attention_mla_kv_b_proj_1_pieces*np.maximum(prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move) + np.maximum(shared_82, prefill_attention_mla_kv_b_proj_0_pieces*(prefill_attention_mla_score_to_attend_0_gap + shared_69*shared_81) - shared_82)
-    del prefill_attention_mla_kv_b_proj_0_pieces, prefill_attention_mla_kv_b_proj_1_pieces, prefill_attention_mla_score_to_attend_0_gap, prefill_attention_mla_score_to_attend_0_move, prefill_attention_mla_score_to_attend_1_compute, prefill_attention_mla_score_to_attend_1_move, shared_69, shared_70, shared_76, shared_81, shared_82
-    prefill_attention_mla_o_proj_full_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mla_o_proj_rest_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_rest_tokens)
+    shared_139 = converts_attention*(gemm_row_attention + prefill_attention_mla_o_proj_depth_fixed*shared_85)
+    del prefill_attention_mla_o_proj_depth_fixed, shared_85
+    prefill_attention_mla_o_proj_full_step = schedule_step_tokens*shared_139 + shared_76*np.minimum(shared_135, shared_138) + np.maximum(shared_135, shared_138)
+    del shared_135, shared_138
+    shared_140 = shared_77*(prefill_attention_mla_o_proj_byte_fixed + prefill_attention_mla_o_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_141 = schedule_rest_tokens*shared_137 + shared_136*shared_89
+    del shared_89
+    prefill_attention_mla_o_proj_rest_step = schedule_rest_tokens*shared_139 + shared_76*np.minimum(shared_140, shared_141) + np.maximum(shared_140, shared_141)
+    del shared_140, shared_141
     prefill_attention_mla_full = prefill_attention_mla_o_proj_full_step + prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step + prefill_attention_mla_q_b_proj_full_step
     del prefill_attention_mla_o_proj_full_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_full_step, prefill_attention_mla_q_b_proj_full_step
-    prefill_attention_mla_fixed = prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_residual_to_norm_move_fixed
-    shared_83 = prefill_attention_mla_q_rope_move_per_tokens + prefill_attention_mla_residual_to_norm_move_per_tokens
-    prefill_attention_mla_per_token = prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens + shared_83
-    shared_84 = schedule_step_tokens*shared_64
-    prefill_attention_mla_last = np.maximum(prefill_attention_mla_kv_b_proj_compute_per_context*shared_84, prefill_attention_mla_kv_b_proj_move_fixed + prefill_attention_mla_kv_b_proj_move_per_context*shared_84) + np.maximum(schedule_step_tokens*(prefill_attention_mla_score_to_attend_move_per_context*shared_64 + prefill_attention_mla_score_to_attend_move_per_seq), prefill_attention_mla_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - shared_68 + 0.5))
-    del prefill_attention_mla_kv_b_proj_compute_per_context, prefill_attention_mla_kv_b_proj_move_fixed, prefill_attention_mla_kv_b_proj_move_per_context, prefill_attention_mla_score_to_attend_compute_per_pairs, prefill_attention_mla_score_to_attend_move_per_context, prefill_attention_mla_score_to_attend_move_per_seq, shared_64, shared_68, shared_84
+    prefill_attention_mla_fixed = shared_74*(prefill_attention_mla_q_a_norm_to_latent_store_byte_fixed + stored_attention_mla_norm_weight)
+    prefill_attention_mla_per_token = shared_74*(prefill_attention_mla_q_a_norm_to_latent_store_byte_per_tokens + prefill_attention_mla_q_rope_byte_per_tokens + prefill_attention_mla_residual_to_norm_byte_per_tokens)
+    shared_142 = shared_127*(prefill_attention_mla_score_to_attend_byte_per_seq*schedule_piece + shared_125)
+    del prefill_attention_mla_score_to_attend_byte_per_seq, schedule_piece, shared_125, shared_127
+    shared_143 = prefill_attention_mla_score_to_attend_flop_per_pairs*shared_100*shared_132*(isl - shared_105 + 0.5)
+    del prefill_attention_mla_score_to_attend_flop_per_pairs, shared_100, shared_105, shared_132
+    prefill_attention_mla_last = shared_131*np.minimum(shared_142, shared_143) + shared_134 + np.maximum(shared_142, shared_143) + np.maximum(shared_109/(memory_bandwidth*roofline_memory_efficiency), prefill_attention_mla_kv_b_proj_flop_per_context*shared_108/(peak_attention*roofline_compute_efficiency_attention))
+    del prefill_attention_mla_kv_b_proj_flop_per_context, shared_108, shared_109, shared_131, shared_134, shared_142, shared_143
     prefill_attention_mla_work = prefill_attention_mla_fixed*schedule_prefill_steps + prefill_attention_mla_full*schedule_whole_steps + prefill_attention_mla_kv_b_proj_time + prefill_attention_mla_per_token*schedule_prefill_tokens + prefill_attention_mla_score_to_attend_time + schedule_rest_steps*(prefill_attention_mla_o_proj_rest_step + prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step + prefill_attention_mla_q_b_proj_rest_step)
     del prefill_attention_mla_kv_b_proj_time, prefill_attention_mla_o_proj_rest_step, prefill_attention_mla_q_a_proj_to_kv_a_proj_rest_step, prefill_attention_mla_q_b_proj_rest_step, prefill_attention_mla_score_to_attend_time
-    prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_ffn_dense_down_proj_full_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_down_proj_rest_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
+    shared_144 = 1 - gemm_overlap_ffn
+    shared_145 = inverse_gemm_memory_efficiency_ffn*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_ffn
+    shared_146 = shared_145*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_step_tokens)
+    shared_147 = gemm_tall_ffn*shared_79 + 1
+    shared_148 = gemm_loop_ffn*np.minimum(7168, gemm_split_ffn)
+    shared_149 = inverse_gemm_compute_efficiency_ffn*inverse_peak_ffn
+    del inverse_gemm_compute_efficiency_ffn
+    shared_150 = shared_149*(2*gemm_edge_ffn*prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed + prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens)
+    del prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed, prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens
+    shared_151 = schedule_step_tokens*shared_150 + shared_147*shared_148
+    shared_152 = gemm_move_ffn*inverse_memory_bandwidth
+    shared_153 = converts_ffn*(gemm_row_ffn + 7168*shared_152)
+    prefill_ffn_dense_gate_proj_to_up_proj_full_step = schedule_step_tokens*shared_153 + shared_144*np.minimum(shared_146, shared_151) + np.maximum(shared_146, shared_151)
+    del shared_146, shared_151
+    shared_154 = shared_145*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_155 = gemm_tall_ffn*shared_88 + 1
+    shared_156 = schedule_rest_tokens*shared_150 + shared_148*shared_155
+    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = schedule_rest_tokens*shared_153 + shared_144*np.minimum(shared_154, shared_156) + np.maximum(shared_154, shared_156)
+    del shared_154, shared_156
+    shared_157 = shared_145*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_step_tokens)
+    shared_158 = gemm_loop_ffn*np.minimum(gemm_split_ffn, prefill_ffn_dense_down_proj_depth_fixed)
+    shared_159 = shared_149*(14336*gemm_edge_ffn + prefill_ffn_dense_down_proj_flop_per_tokens)
+    del prefill_ffn_dense_down_proj_flop_per_tokens, shared_149
+    shared_160 = schedule_step_tokens*shared_159 + shared_147*shared_158
+    del shared_147
+    shared_161 = converts_ffn*(gemm_row_ffn + prefill_ffn_dense_down_proj_depth_fixed*shared_152)
+    del prefill_ffn_dense_down_proj_depth_fixed, shared_152
+    prefill_ffn_dense_down_proj_full_step = schedule_step_tokens*shared_161 + shared_144*np.minimum(shared_157, shared_160) + np.maximum(shared_157, shared_160)
+    del shared_157, shared_160
+    shared_162 = shared_145*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_163 = schedule_rest_tokens*shared_159 + shared_155*shared_158
+    del shared_155
+    prefill_ffn_dense_down_proj_rest_step = schedule_rest_tokens*shared_161 + shared_144*np.minimum(shared_162, shared_163) + np.maximum(shared_162, shared_163)
+    del shared_162, shared_163
     prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
     del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
-    prefill_ffn_dense_per_token = prefill_attention_mla_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
-    prefill_ffn_dense_work = prefill_attention_mla_residual_to_norm_move_fixed*schedule_prefill_steps + prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step)
+    prefill_ffn_dense_fixed = shared_74*stored_attention_mla_norm_weight
+    prefill_ffn_dense_per_token = shared_74*(prefill_attention_mla_residual_to_norm_byte_per_tokens + prefill_ffn_dense_act_byte_per_tokens)
+    prefill_ffn_dense_work = prefill_ffn_dense_fixed*schedule_prefill_steps + prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step)
     del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step
-    prefill_ffn_moe_router_full_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_moe_router_rest_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_rest_tokens)
-    shared_85 = dp*inverse_expert_skew
+    shared_164 = 1 - gemm_overlap_router
+    shared_165 = inverse_gemm_memory_efficiency_router*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_router
+    shared_166 = shared_165*(prefill_ffn_moe_router_byte_per_tokens*schedule_step_tokens + stored_ffn_moe_router_weight)
+    shared_167 = gemm_loop_router*np.minimum(7168, gemm_split_router)
+    shared_168 = inverse_gemm_compute_efficiency_router*inverse_peak_router*(512*gemm_edge_router + 3670016)
+    del inverse_gemm_compute_efficiency_router
+    shared_169 = schedule_step_tokens*shared_168 + shared_167*(gemm_tall_router*shared_79 + 1)
+    shared_170 = 7168*inverse_memory_bandwidth
+    shared_171 = converts_router*(gemm_move_router*shared_170 + gemm_row_router)
+    prefill_ffn_moe_router_full_step = schedule_step_tokens*shared_171 + shared_164*np.minimum(shared_166, shared_169) + np.maximum(shared_166, shared_169)
+    del shared_166, shared_169
+    shared_172 = shared_165*(prefill_ffn_moe_router_byte_per_tokens*schedule_rest_tokens + stored_ffn_moe_router_weight)
+    shared_173 = schedule_rest_tokens*shared_168 + shared_167*(gemm_tall_router*shared_88 + 1)
+    prefill_ffn_moe_router_rest_step = schedule_rest_tokens*shared_171 + shared_164*np.minimum(shared_172, shared_173) + np.maximum(shared_172, shared_173)
+    del shared_172, shared_173
+    shared_174 = grouped_gemm_step_latency_experts*prefill_ffn_moe_routed_experts_depth_fixed
+    del prefill_ffn_moe_routed_experts_depth_fixed
+    shared_175 = dp*inverse_expert_skew
     del inverse_expert_skew
-    shared_86 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_85))
-    prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched = shared_86
-    shared_87 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_85))
-    prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched = shared_87
-    prefill_ffn_moe_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_moe_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
-    prefill_ffn_moe_down_proj_full_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_step_tokens + prefill_ffn_moe_down_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched)
-    del prefill_ffn_moe_gate_proj_to_up_proj_full_step_untouched
-    prefill_ffn_moe_down_proj_rest_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_rest_tokens + prefill_ffn_moe_down_proj_move_per_untouched*prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched)
-    del prefill_ffn_moe_gate_proj_to_up_proj_rest_step_untouched
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step = np.maximum(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step = np.maximum(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_ffn_moe_shared_down_proj_full_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_moe_shared_down_proj_rest_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_rest_tokens)
-    del schedule_rest_tokens
-    prefill_ffn_moe_full = prefill_ffn_moe_down_proj_full_step + prefill_ffn_moe_gate_proj_to_up_proj_full_step + prefill_ffn_moe_router_full_step + prefill_ffn_moe_shared_down_proj_full_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
-    del prefill_ffn_moe_down_proj_full_step, prefill_ffn_moe_gate_proj_to_up_proj_full_step, prefill_ffn_moe_router_full_step, prefill_ffn_moe_shared_down_proj_full_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
-    prefill_ffn_moe_fixed = prefill_attention_mla_residual_to_norm_move_fixed + prefill_ffn_moe_route_move_fixed
-    shared_88 = 2*prefill_ffn_moe_dispatch_move_per_tokens
-    del prefill_ffn_moe_dispatch_move_per_tokens
-    prefill_ffn_moe_per_token = prefill_ffn_moe_route_move_per_tokens + prefill_ffn_moe_shared_act_move_per_tokens + prefill_ffn_moe_shared_add_move_per_tokens + shared_83 + shared_88
-    del shared_83
-    prefill_ffn_moe_work = prefill_ffn_moe_fixed*schedule_prefill_steps + prefill_ffn_moe_full*schedule_whole_steps + prefill_ffn_moe_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_moe_down_proj_rest_step + prefill_ffn_moe_gate_proj_to_up_proj_rest_step + prefill_ffn_moe_router_rest_step + prefill_ffn_moe_shared_down_proj_rest_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step)
-    del prefill_ffn_moe_down_proj_rest_step, prefill_ffn_moe_gate_proj_to_up_proj_rest_step, prefill_ffn_moe_router_rest_step, prefill_ffn_moe_shared_down_proj_rest_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step
-    prefill_ffn_moe_link = prefill_ffn_moe_link_hops*schedule_prefill_steps + prefill_ffn_moe_link_per_token*schedule_prefill_tokens
+    shared_176 = np.exp(-0.0317486983145803*(schedule_step_tokens*shared_175))
+    shared_177 = 1 - grouped_gemm_overlap_experts
+    shared_178 = inverse_grouped_gemm_compute_efficiency_experts*inverse_peak_experts*prefill_ffn_moe_routed_experts_flop_per_tokens
+    del inverse_grouped_gemm_compute_efficiency_experts, prefill_ffn_moe_routed_experts_flop_per_tokens
+    shared_179 = schedule_step_tokens*shared_178
+    shared_180 = grouped_gemm_row_passes_experts*prefill_ffn_moe_routed_experts_row_byte_per_tokens
+    del prefill_ffn_moe_routed_experts_row_byte_per_tokens
+    shared_181 = grouped_gemm_selected_passes_experts*prefill_ffn_moe_routed_experts_selected_byte_per_tokens
+    del prefill_ffn_moe_routed_experts_selected_byte_per_tokens
+    shared_182 = inverse_memory_bandwidth*(inverse_grouped_gemm_memory_efficiency_experts*(prefill_ffn_moe_routed_experts_weight_byte_fixed + prefill_ffn_moe_routed_experts_weight_byte_per_untouched*shared_176) + schedule_step_tokens*shared_180 + schedule_step_tokens*shared_181)
+    shared_183 = prefill_ffn_moe_routed_experts_selections_per_tokens*schedule_step_tokens
+    prefill_ffn_moe_routed_experts_full_step = grouped_gemm_expert_latency_experts*(prefill_ffn_moe_routed_experts_touched_fixed + prefill_ffn_moe_routed_experts_touched_per_untouched*shared_176) + grouped_gemm_sort_latency_experts*shared_183/(shared_183 + 256) + shared_174 + shared_177*np.minimum(shared_179, shared_182) + np.maximum(shared_179, shared_182)
+    del shared_179, shared_182, shared_183
+    shared_184 = np.exp(-0.0317486983145803*(schedule_rest_tokens*shared_175))
+    shared_185 = schedule_rest_tokens*shared_178
+    shared_186 = inverse_memory_bandwidth*(inverse_grouped_gemm_memory_efficiency_experts*(prefill_ffn_moe_routed_experts_weight_byte_fixed + prefill_ffn_moe_routed_experts_weight_byte_per_untouched*shared_184) + schedule_rest_tokens*shared_180 + schedule_rest_tokens*shared_181)
+    shared_187 = prefill_ffn_moe_routed_experts_selections_per_tokens*schedule_rest_tokens
+    prefill_ffn_moe_routed_experts_rest_step = grouped_gemm_expert_latency_experts*(prefill_ffn_moe_routed_experts_touched_fixed + prefill_ffn_moe_routed_experts_touched_per_untouched*shared_184) + grouped_gemm_sort_latency_experts*shared_187/(shared_187 + 256) + shared_174 + shared_177*np.minimum(shared_185, shared_186) + np.maximum(shared_185, shared_186)
+    del shared_185, shared_186, shared_187
+    shared_188 = 1 - gemm_overlap_shared_experts
+    shared_189 = inverse_gemm_memory_efficiency_shared_experts*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_shared_experts
+    shared_190 = shared_189*(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_per_tokens*schedule_step_tokens)
+    shared_191 = gemm_tall_shared_experts*shared_79 + 1
+    del shared_79
+    shared_192 = gemm_loop_shared_experts*np.minimum(7168, gemm_split_shared_experts)
+    shared_193 = inverse_gemm_compute_efficiency_shared_experts*inverse_peak_shared_experts
+    del inverse_gemm_compute_efficiency_shared_experts
+    shared_194 = shared_193*(2*gemm_edge_shared_experts*prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_columns_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_flop_per_tokens)
+    del prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_columns_fixed, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_flop_per_tokens
+    shared_195 = schedule_step_tokens*shared_194 + shared_191*shared_192
+    shared_196 = converts_shared_experts*(gemm_move_shared_experts*shared_170 + gemm_row_shared_experts)
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step = schedule_step_tokens*shared_196 + shared_188*np.minimum(shared_190, shared_195) + np.maximum(shared_190, shared_195)
+    del shared_190, shared_195
+    shared_197 = shared_189*(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_198 = gemm_tall_shared_experts*shared_88 + 1
+    del shared_88
+    shared_199 = schedule_rest_tokens*shared_194 + shared_192*shared_198
+    prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step = schedule_rest_tokens*shared_196 + shared_188*np.minimum(shared_197, shared_199) + np.maximum(shared_197, shared_199)
+    del shared_197, shared_199
+    shared_200 = shared_189*(prefill_ffn_moe_shared_down_proj_byte_fixed + prefill_ffn_moe_shared_down_proj_byte_per_tokens*schedule_step_tokens)
+    shared_201 = gemm_loop_shared_experts*np.minimum(gemm_split_shared_experts, prefill_ffn_moe_shared_down_proj_depth_fixed)
+    shared_202 = shared_193*(14336*gemm_edge_shared_experts + prefill_ffn_moe_shared_down_proj_flop_per_tokens)
+    del prefill_ffn_moe_shared_down_proj_flop_per_tokens, shared_193
+    shared_203 = schedule_step_tokens*shared_202 + shared_191*shared_201
+    del shared_191
+    shared_204 = converts_shared_experts*(gemm_move_shared_experts*inverse_memory_bandwidth*prefill_ffn_moe_shared_down_proj_depth_fixed + gemm_row_shared_experts)
+    del prefill_ffn_moe_shared_down_proj_depth_fixed
+    prefill_ffn_moe_shared_down_proj_full_step = schedule_step_tokens*shared_204 + shared_188*np.minimum(shared_200, shared_203) + np.maximum(shared_200, shared_203)
+    del shared_200, shared_203
+    shared_205 = shared_189*(prefill_ffn_moe_shared_down_proj_byte_fixed + prefill_ffn_moe_shared_down_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_206 = schedule_rest_tokens*shared_202 + shared_198*shared_201
+    del shared_198
+    prefill_ffn_moe_shared_down_proj_rest_step = schedule_rest_tokens*shared_204 + shared_188*np.minimum(shared_205, shared_206) + np.maximum(shared_205, shared_206)
+    del shared_205, shared_206
+    shared_207 = inverse_all_to_all_scale_out_direct_efficiency*prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_byte_per_tokens
+    shared_208 = inverse_all_to_all_scale_out_link_efficiency*(all_to_all_scale_out_contention*np.maximum(0, prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_ranks_fixed - 2) + 1)
+    del inverse_all_to_all_scale_out_link_efficiency
+    shared_209 = prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_byte_per_tokens*shared_208
+    del prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_byte_per_tokens
+    shared_210 = all_to_all_scale_out_hop_latency*(prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_ranks_fixed - 1) + all_to_all_scale_out_launch_latency
+    del prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_ranks_fixed
+    shared_211 = inverse_all_to_all_scale_up_direct_efficiency*inverse_prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_bandwidth_fixed
+    del inverse_all_to_all_scale_up_direct_efficiency
+    shared_212 = prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_byte_per_tokens*shared_211
+    shared_213 = inverse_all_to_all_scale_up_link_efficiency*inverse_prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_bandwidth_fixed*(all_to_all_scale_up_contention*np.maximum(0, prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_ranks_fixed - 2) + 1)
+    del inverse_all_to_all_scale_up_link_efficiency, inverse_prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_bandwidth_fixed
+    shared_214 = prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_byte_per_tokens*shared_213
+    del prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_byte_per_tokens
+    shared_215 = all_to_all_scale_up_hop_latency*(prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_ranks_fixed - 1) + all_to_all_scale_up_launch_latency
+    del prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_ranks_fixed
+    prefill_ffn_moe_dispatch_all_to_all_dp_full_step = prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed*(shared_210 + np.minimum(shared_207*shared_60, all_to_all_scale_out_switch_latency + shared_209*shared_60)) + prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed*(shared_215 + np.minimum(schedule_step_tokens*shared_212, all_to_all_scale_up_switch_latency + schedule_step_tokens*shared_214))
+    prefill_ffn_moe_dispatch_all_to_all_dp_rest_step = prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed*(shared_210 + np.minimum(shared_207*shared_72, all_to_all_scale_out_switch_latency + shared_209*shared_72)) + prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed*(shared_215 + np.minimum(schedule_rest_tokens*shared_212, all_to_all_scale_up_switch_latency + schedule_rest_tokens*shared_214))
+    shared_216 = inverse_all_to_all_scale_out_direct_efficiency*prefill_ffn_moe_combine_all_to_all_dp_scale_out_byte_per_tokens
+    del inverse_all_to_all_scale_out_direct_efficiency
+    shared_217 = prefill_ffn_moe_combine_all_to_all_dp_scale_out_byte_per_tokens*shared_208
+    del prefill_ffn_moe_combine_all_to_all_dp_scale_out_byte_per_tokens, shared_208
+    shared_218 = prefill_ffn_moe_combine_all_to_all_dp_scale_up_byte_per_tokens*shared_211
+    del shared_211
+    shared_219 = prefill_ffn_moe_combine_all_to_all_dp_scale_up_byte_per_tokens*shared_213
+    del prefill_ffn_moe_combine_all_to_all_dp_scale_up_byte_per_tokens, shared_213
+    prefill_ffn_moe_combine_all_to_all_dp_full_step = prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed*(shared_210 + np.minimum(shared_216*shared_60, all_to_all_scale_out_switch_latency + shared_217*shared_60)) + prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed*(shared_215 + np.minimum(schedule_step_tokens*shared_218, all_to_all_scale_up_switch_latency + schedule_step_tokens*shared_219))
+    prefill_ffn_moe_combine_all_to_all_dp_rest_step = prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed*(shared_210 + np.minimum(shared_216*shared_72, all_to_all_scale_out_switch_latency + shared_217*shared_72)) + prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed*(shared_215 + np.minimum(schedule_rest_tokens*shared_218, all_to_all_scale_up_switch_latency + schedule_rest_tokens*shared_219))
+    del schedule_rest_tokens, shared_72
+    prefill_ffn_moe_full = prefill_ffn_moe_routed_experts_full_step + prefill_ffn_moe_router_full_step + prefill_ffn_moe_shared_down_proj_full_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
+    del prefill_ffn_moe_routed_experts_full_step, prefill_ffn_moe_router_full_step, prefill_ffn_moe_shared_down_proj_full_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_full_step
+    prefill_ffn_moe_fixed = shared_74*(stored_attention_mla_norm_weight + stored_ffn_moe_correction_bias)
+    prefill_ffn_moe_per_token = shared_74*(prefill_attention_mla_residual_to_norm_byte_per_tokens + prefill_ffn_moe_route_byte_per_tokens + prefill_ffn_moe_shared_act_byte_per_tokens + prefill_ffn_moe_shared_add_byte_per_tokens)
+    prefill_ffn_moe_link_full = prefill_embedding_lookup_all_reduce_tp_full_step + prefill_ffn_moe_combine_all_to_all_dp_full_step + prefill_ffn_moe_dispatch_all_to_all_dp_full_step
+    del prefill_ffn_moe_combine_all_to_all_dp_full_step, prefill_ffn_moe_dispatch_all_to_all_dp_full_step
+    prefill_ffn_moe_work = prefill_ffn_moe_fixed*schedule_prefill_steps + prefill_ffn_moe_full*schedule_whole_steps + prefill_ffn_moe_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_moe_routed_experts_rest_step + prefill_ffn_moe_router_rest_step + prefill_ffn_moe_shared_down_proj_rest_step + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step)
+    del prefill_ffn_moe_routed_experts_rest_step, prefill_ffn_moe_router_rest_step, prefill_ffn_moe_shared_down_proj_rest_step, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_rest_step
+    prefill_ffn_moe_link = prefill_ffn_moe_link_full*schedule_whole_steps + schedule_rest_steps*(prefill_embedding_lookup_all_reduce_tp_rest_step + prefill_ffn_moe_combine_all_to_all_dp_rest_step + prefill_ffn_moe_dispatch_all_to_all_dp_rest_step)
+    del prefill_embedding_lookup_all_reduce_tp_rest_step, prefill_ffn_moe_combine_all_to_all_dp_rest_step, prefill_ffn_moe_dispatch_all_to_all_dp_rest_step
     schedule_rows = schedule_sequences/schedule_prefill_steps
-    prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
-    prefill_head_work = schedule_prefill_steps*(prefill_attention_mla_residual_to_norm_move_fixed + prefill_attention_mla_residual_to_norm_move_per_tokens*schedule_rows + prefill_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_rows)
+    shared_220 = 1 - gemm_overlap_head
+    shared_221 = inverse_gemm_memory_efficiency_head*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_head
+    shared_222 = shared_221*(prefill_head_lm_head_byte_fixed + prefill_head_lm_head_byte_per_tokens*schedule_rows)
+    shared_223 = gemm_loop_head*np.minimum(7168, gemm_split_head)
+    shared_224 = inverse_gemm_compute_efficiency_head*inverse_peak_head*(2*gemm_edge_head*prefill_head_lm_head_columns_fixed + prefill_head_lm_head_flop_per_tokens)
+    del inverse_gemm_compute_efficiency_head, prefill_head_lm_head_columns_fixed
+    shared_225 = schedule_rows*shared_224 + shared_223*(gemm_tall_head*np.minimum(1, (0.00390625)*schedule_rows) + 1)
+    shared_226 = converts_head*(gemm_move_head*shared_170 + gemm_row_head)
+    del shared_170
+    prefill_head_lm_head_step = schedule_rows*shared_226 + shared_220*np.minimum(shared_222, shared_225) + np.maximum(shared_222, shared_225)
+    del shared_222, shared_225
+    shared_227 = inverse_scale_out_bandwidth*prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens
+    shared_228 = inverse_all_gather_scale_out_direct_efficiency*shared_227
+    del inverse_all_gather_scale_out_direct_efficiency
+    shared_229 = inverse_all_gather_scale_out_link_efficiency*shared_227*(all_gather_scale_out_contention*shared_62 + 1)
+    del inverse_all_gather_scale_out_link_efficiency, shared_227, shared_62
+    shared_230 = all_gather_scale_out_hop_latency*shared_64 + all_gather_scale_out_launch_latency
+    del shared_64
+    shared_231 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens
+    shared_232 = inverse_all_gather_scale_up_direct_efficiency*shared_231
+    del inverse_all_gather_scale_up_direct_efficiency
+    shared_233 = inverse_all_gather_scale_up_link_efficiency*shared_231*(all_gather_scale_up_contention*shared_69 + 1)
+    del inverse_all_gather_scale_up_link_efficiency, shared_231, shared_69
+    shared_234 = all_gather_scale_up_hop_latency*shared_67 + all_gather_scale_up_launch_latency
+    del shared_67
+    prefill_head_lm_head_all_gather_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_230 + np.minimum(schedule_rows*shared_228, all_gather_scale_out_switch_latency + schedule_rows*shared_229)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_234 + np.minimum(schedule_rows*shared_232, all_gather_scale_up_switch_latency + schedule_rows*shared_233))
+    shared_235 = prefill_head_sample_byte_per_tokens*shared_74
+    del prefill_head_sample_byte_per_tokens
+    prefill_head_work = schedule_prefill_steps*(prefill_head_lm_head_step + schedule_rows*shared_235 + shared_74*(prefill_attention_mla_residual_to_norm_byte_per_tokens*schedule_rows + stored_attention_mla_norm_weight))
     del prefill_head_lm_head_step, schedule_rows
-    prefill_head_link = prefill_head_link_hops*schedule_prefill_steps + prefill_head_link_per_token*schedule_sequences
+    prefill_head_link = prefill_head_lm_head_all_gather_tp_step*schedule_prefill_steps
+    del prefill_head_lm_head_all_gather_tp_step
     prefill_attention_time = 61*prefill_attention_mla_work
     prefill_ffn_time = 3*prefill_ffn_dense_work
     prefill_experts_time = 58*prefill_ffn_moe_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_89 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + shared_89
-    shared_90 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 1200*shared_90
-    shared_91 = prefill_communication_time + prefill_launch_time
-    prefill_chain = prefill_attention_time + prefill_experts_time + prefill_ffn_time + prefill_head_time + shared_91
+    shared_236 = prefill_pipeline_send_scale_out_hops_fixed*send_scale_out_hop_latency
+    del prefill_pipeline_send_scale_out_hops_fixed
+    shared_237 = inverse_send_scale_out_link_efficiency*prefill_pipeline_send_scale_out_byte_per_tokens
+    del inverse_send_scale_out_link_efficiency
+    shared_238 = prefill_pipeline_send_scale_up_hops_fixed*send_scale_up_hop_latency
+    del prefill_pipeline_send_scale_up_hops_fixed
+    shared_239 = prefill_pipeline_send_scale_up_byte_per_tokens*schedule_step_tokens
+    shared_240 = inverse_prefill_pipeline_send_scale_up_bandwidth_fixed*inverse_send_scale_up_link_efficiency
+    del inverse_prefill_pipeline_send_scale_up_bandwidth_fixed, inverse_send_scale_up_link_efficiency
+    prefill_communication_time = 65*prefill_embedding_link + 58*prefill_ffn_moe_link + prefill_head_link + prefill_pipeline_send_scale_out_together_fixed*(shared_236 + shared_237*shared_60) + prefill_pipeline_send_scale_up_together_fixed*(shared_238 + shared_239*shared_240)
+    del shared_60
+    shared_241 = 424*elementwise_launch_latency + 183*gemm_launch_latency_attention + 6*gemm_launch_latency_ffn + gemm_launch_latency_head + 58*gemm_launch_latency_router + 116*gemm_launch_latency_shared_experts + 58*grouped_gemm_launch_latency_experts
+    prefill_launch_time = schedule_prefill_steps*(61*prefill_mla_launch_latency_attention_core + 61*roofline_launch_latency + shared_241)
+    shared_242 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_experts_time + prefill_ffn_time + prefill_head_time + shared_242
     inverse_prefill_chain = 1/prefill_chain
-    shared_92 = np.ceil(61*inverse_pp)
-    shared_93 = np.minimum(3, np.maximum(0, np.ceil(60.5 - shared_92)))
-    shared_94 = 3 - shared_93
-    shared_95 = np.minimum(58, np.maximum(0, np.ceil(57.5 - shared_92)))
-    del shared_92
-    shared_96 = 58 - shared_95
-    shared_97 = shared_93 + shared_95
-    shared_98 = 61 - shared_97
-    shared_99 = np.floor(inverse_pp)
-    prefill_stage = prefill_head_link + prefill_head_work + shared_90*(-12*shared_93 - 20*shared_95 + shared_99 + 1199) + shared_94*(prefill_embedding_link + prefill_ffn_dense_work) + shared_96*(prefill_ffn_moe_link + prefill_ffn_moe_work) + shared_98*(prefill_attention_mla_work + prefill_embedding_link) + shared_99*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work, shared_90
-    shared_100 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    prefill_bubble = shared_89 + shared_93*(4*launch_latency + prefill_attention_mla_residual_to_norm_move_fixed + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_100) + shared_95*(12*launch_latency + prefill_ffn_moe_fixed + prefill_ffn_moe_full + prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_step_tokens + prefill_ffn_moe_per_token*schedule_step_tokens) + shared_97*(8*launch_latency + prefill_attention_mla_fixed + prefill_attention_mla_full + prefill_attention_mla_last + prefill_attention_mla_per_token*schedule_step_tokens + shared_100) + (1 - shared_99)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_100)
-    del prefill_attention_mla_fixed, prefill_attention_mla_full, prefill_attention_mla_last, prefill_attention_mla_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, prefill_ffn_moe_fixed, prefill_ffn_moe_full, prefill_ffn_moe_per_token, schedule_step_tokens, shared_100, shared_89, shared_97
-    prefill_time = prefill_bubble + prefill_stage
+    shared_243 = np.ceil(61/pp)
+    shared_244 = np.minimum(3, np.maximum(0, np.ceil(60.5 - shared_243)))
+    shared_245 = np.minimum(58, np.maximum(0, np.ceil(57.5 - shared_243)))
+    del shared_243
+    shared_246 = shared_244 + shared_245
+    shared_247 = 61 - shared_246
+    shared_248 = 3*elementwise_launch_latency + 3*gemm_launch_latency_attention
+    shared_249 = prefill_mla_launch_latency_attention_core + roofline_launch_latency + shared_248
+    shared_251 = np.floor(1/pp)
+    shared_252 = 3 - shared_244
+    shared_254 = 58 - shared_245
+    shared_250 = 2*elementwise_launch_latency
+    shared_253 = 2*gemm_launch_latency_ffn + shared_250
+    shared_255 = 4*elementwise_launch_latency + gemm_launch_latency_router + 2*gemm_launch_latency_shared_experts + grouped_gemm_launch_latency_experts
+    shared_256 = elementwise_launch_latency*shared_251 + gemm_launch_latency_head + shared_250 + shared_252*shared_253 + shared_254*shared_255
+    del shared_250
+    prefill_stage = prefill_head_link + prefill_head_work + schedule_prefill_steps*(shared_247*shared_249 + shared_256) + shared_247*(prefill_attention_mla_work + prefill_embedding_link) + shared_251*(prefill_embedding_link + prefill_embedding_work) + shared_252*(prefill_embedding_link + prefill_ffn_dense_work) + shared_254*(prefill_ffn_moe_link + prefill_ffn_moe_work)
+    del prefill_attention_mla_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_ffn_moe_link, prefill_ffn_moe_work, prefill_head_link, prefill_head_work
+    prefill_bubble = prefill_pipeline_send_scale_out_together_fixed*(prefill_pipeline_send_scale_out_byte_per_tokens*schedule_step_tokens/(scale_out_bandwidth*send_scale_out_link_efficiency) + shared_236) + prefill_pipeline_send_scale_up_together_fixed*(shared_238 + shared_239/(prefill_pipeline_send_scale_up_bandwidth_fixed*send_scale_up_link_efficiency)) + shared_244*(prefill_embedding_lookup_all_reduce_tp_full_step + prefill_ffn_dense_fixed + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_253) + shared_245*(prefill_ffn_moe_fixed + prefill_ffn_moe_full + prefill_ffn_moe_link_full + prefill_ffn_moe_per_token*schedule_step_tokens + shared_255) + shared_246*(prefill_attention_mla_fixed + prefill_attention_mla_full + prefill_attention_mla_last + prefill_attention_mla_per_token*schedule_step_tokens + prefill_embedding_lookup_all_reduce_tp_full_step + shared_249) + (1 - shared_251)*(elementwise_launch_latency + prefill_embedding_lookup_all_reduce_tp_full_step + prefill_embedding_per_token*schedule_step_tokens)
+    del prefill_attention_mla_fixed, prefill_attention_mla_full, prefill_attention_mla_last, prefill_attention_mla_per_token, prefill_embedding_lookup_all_reduce_tp_full_step, prefill_embedding_per_token, prefill_ffn_dense_fixed, prefill_ffn_dense_full, prefill_ffn_dense_per_token, prefill_ffn_moe_fixed, prefill_ffn_moe_full, prefill_ffn_moe_link_full, prefill_ffn_moe_per_token, prefill_pipeline_send_scale_up_bandwidth_fixed, schedule_step_tokens, shared_239, shared_244, shared_245, shared_246, shared_249, shared_253, shared_255
+    prefill_engine = np.maximum(serving_prefill_slowdown*(prefill_bubble + prefill_stage), 1208*schedule_prefill_steps*serving_host_launch*(unfused_experts*(serving_unfused_launches - 1) + 1))
     del prefill_bubble, prefill_stage
-    inverse_prefill_time = 1/prefill_time
-    decode_attention_mla_q_absorb_compute_per_tokens = 16777216*shared_12
-    del shared_12
-    decode_attention_mla_q_absorb_move_fixed = (0.5)*shared_15
-    del shared_15
-    decode_attention_mla_score_to_attend_compute_per_pairs = 278528*shared_18
-    del shared_18
-    decode_attention_mla_score_to_attend_move_per_context = rates_second_per_byte*shared_11
-    shared_101 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_101
-    del prefill_embedding_lookup_move_per_tokens
-    generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
-    del prefill_embedding_link_hops, prefill_embedding_link_per_token
-    generation_attention_mla_residual_to_norm_step = prefill_attention_mla_residual_to_norm_move_fixed + prefill_attention_mla_residual_to_norm_move_per_tokens*schedule_decode_sequences
-    del prefill_attention_mla_residual_to_norm_move_fixed, prefill_attention_mla_residual_to_norm_move_per_tokens
-    generation_attention_mla_q_a_proj_to_kv_a_proj_step = np.maximum(prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_attention_mla_q_a_proj_to_kv_a_proj_compute_per_tokens, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_fixed, prefill_attention_mla_q_a_proj_to_kv_a_proj_move_per_tokens
-    generation_attention_mla_q_b_proj_step = np.maximum(prefill_attention_mla_q_b_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mla_q_b_proj_move_fixed + prefill_attention_mla_q_b_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_attention_mla_q_b_proj_compute_per_tokens, prefill_attention_mla_q_b_proj_move_fixed, prefill_attention_mla_q_b_proj_move_per_tokens
-    generation_attention_mla_q_rope_step = prefill_attention_mla_q_rope_move_per_tokens*schedule_decode_sequences
-    del prefill_attention_mla_q_rope_move_per_tokens
-    shared_102 = decode_attention_mla_q_absorb_compute_per_tokens*schedule_decode_sequences
-    del decode_attention_mla_q_absorb_compute_per_tokens
-    shared_103 = schedule_decode_sequences*shared_19
-    generation_attention_mla_q_absorb_step = np.maximum(shared_102, decode_attention_mla_q_absorb_move_fixed + 98304*shared_103)
-    shared_104 = isl + 1
-    generation_attention_mla_score_to_attend_move = schedule_decode_sequences*(decode_attention_mla_score_to_attend_move_per_context*shared_104 + 139264*shared_19)
-    del shared_19
-    generation_attention_mla_score_to_attend_gap = decode_attention_mla_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_104 - generation_attention_mla_score_to_attend_move
-    generation_attention_mla_score_to_attend_slope = schedule_decode_sequences*(decode_attention_mla_score_to_attend_compute_per_pairs - decode_attention_mla_score_to_attend_move_per_context)
-    del decode_attention_mla_score_to_attend_compute_per_pairs
-    shared_105 = schedule_decode_steps - 1
-    shared_107 = (0.5)*generation_attention_mla_score_to_attend_slope
-    shared_106 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
+    ttft = prefill_engine + serving_request_overhead
+    del prefill_engine
+    inverse_ttft = 1/ttft
+    decode_attention_mla_q_absorb_flop_per_tokens = 16777216*inverse_tp
+    decode_attention_mla_q_absorb_byte_fixed = (0.5)*shared_22
+    decode_attention_mla_score_to_attend_flop_per_pairs = 278528*inverse_tp
+    decode_attention_mla_score_to_attend_kv_byte_per_context = shared_18
+    shared_257 = inverse_scale_out_bandwidth*schedule_decode_sequences
+    del inverse_scale_out_bandwidth
+    shared_258 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_decode_sequences
+    del inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    generation_embedding_lookup_all_reduce_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_65 + np.minimum(shared_257*shared_61, all_reduce_scale_out_switch_latency + shared_257*shared_63)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_71 + np.minimum(shared_258*shared_68, all_reduce_scale_up_switch_latency + shared_258*shared_70))
+    del shared_258, shared_61, shared_63, shared_65, shared_68, shared_70, shared_71
+    shared_259 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = shared_259*shared_75
+    del shared_75
+    generation_embedding_link = generation_embedding_lookup_all_reduce_tp_step*schedule_decode_steps
+    generation_attention_mla_residual_to_norm_step = shared_74*(prefill_attention_mla_residual_to_norm_byte_per_tokens*schedule_decode_sequences + stored_attention_mla_norm_weight)
+    del prefill_attention_mla_residual_to_norm_byte_per_tokens
+    shared_260 = shared_77*(prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_fixed + prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_fixed, prefill_attention_mla_q_a_proj_to_kv_a_proj_byte_per_tokens
+    shared_261 = np.minimum(1, (0.00390625)*schedule_decode_sequences)
+    shared_262 = gemm_tall_attention*shared_261 + 1
+    shared_263 = schedule_decode_sequences*shared_83 + shared_262*shared_81
+    del shared_81, shared_83
+    generation_attention_mla_q_a_proj_to_kv_a_proj_step = schedule_decode_sequences*shared_86 + shared_76*np.minimum(shared_260, shared_263) + np.maximum(shared_260, shared_263)
+    del shared_260, shared_263, shared_86
+    shared_264 = shared_77*(prefill_attention_mla_q_b_proj_byte_fixed + prefill_attention_mla_q_b_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_attention_mla_q_b_proj_byte_fixed, prefill_attention_mla_q_b_proj_byte_per_tokens
+    shared_265 = schedule_decode_sequences*shared_93 + shared_262*shared_92
+    del shared_92, shared_93
+    generation_attention_mla_q_b_proj_step = schedule_decode_sequences*shared_95 + shared_76*np.minimum(shared_264, shared_265) + np.maximum(shared_264, shared_265)
+    del shared_264, shared_265, shared_95
+    shared_266 = 1 - batched_gemm_overlap_attention
+    shared_267 = inverse_batched_gemm_memory_efficiency_attention*inverse_memory_bandwidth
+    del inverse_batched_gemm_memory_efficiency_attention
+    shared_268 = shared_267*(decode_attention_mla_q_absorb_byte_fixed + 98304*schedule_decode_sequences*shared_21)
+    shared_269 = batched_gemm_loop_attention*(batched_gemm_tall_attention*shared_261 + 1)
+    shared_270 = batched_gemm_edge_attention*prefill_attention_mla_score_to_attend_kv_heads_fixed
+    shared_271 = inverse_batched_gemm_compute_efficiency_attention*inverse_peak_attention*schedule_decode_sequences
+    del inverse_batched_gemm_compute_efficiency_attention
+    shared_272 = shared_269*np.minimum(128, batched_gemm_split_attention) + shared_271*(decode_attention_mla_q_absorb_flop_per_tokens + 1024*shared_270)
+    shared_273 = batched_gemm_move_attention*inverse_memory_bandwidth
+    shared_274 = converts_attention*schedule_decode_sequences
+    generation_attention_mla_q_absorb_step = shared_266*np.minimum(shared_268, shared_272) + shared_274*(batched_gemm_row_attention + 128*shared_273) + np.maximum(shared_268, shared_272)
+    del shared_268, shared_272
+    shared_275 = isl + 1
+    shared_276 = (0.0078125)*prefill_attention_mla_score_to_attend_kv_heads_fixed
+    shared_277 = decode_mla_depth_attention_core*inverse_schedule_decode_sequences
+    del inverse_schedule_decode_sequences
+    shared_278 = decode_attention_mla_score_to_attend_flop_per_pairs*inverse_decode_mla_compute_efficiency_attention_core*inverse_peak_attention_core*(shared_277/np.maximum(1, shared_276) + 1)
+    del inverse_decode_mla_compute_efficiency_attention_core
+    generation_attention_mla_score_to_attend_compute = schedule_decode_sequences*shared_275*shared_278
+    shared_279 = decode_attention_mla_score_to_attend_kv_byte_per_context*inverse_decode_mla_memory_efficiency_attention_core*(shared_277 + 1)
+    del inverse_decode_mla_memory_efficiency_attention_core, shared_277
+    generation_attention_mla_score_to_attend_move = inverse_memory_bandwidth*schedule_decode_sequences*(shared_275*shared_279 + 139264*shared_21/decode_mla_activation_efficiency_attention_core)
+    del shared_21
+    generation_attention_mla_score_to_attend_gap = generation_attention_mla_score_to_attend_compute - generation_attention_mla_score_to_attend_move
+    generation_attention_mla_score_to_attend_slope = schedule_decode_sequences*(-inverse_memory_bandwidth*shared_279 + shared_278)
+    del shared_278, shared_279
+    shared_280 = decode_mla_depth_attention_core/schedule_decode_sequences
+    shared_281 = decode_attention_mla_score_to_attend_kv_byte_per_context*(shared_280 + 1)/(decode_mla_memory_efficiency_attention_core*memory_bandwidth)
+    del decode_attention_mla_score_to_attend_kv_byte_per_context
+    shared_282 = schedule_decode_steps - 1
+    shared_283 = (0.5)*schedule_decode_sequences*shared_282
+    shared_285 = (0.5)*generation_attention_mla_score_to_attend_slope
+    shared_284 = _turn(generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_slope, schedule_decode_steps)
     del generation_attention_mla_score_to_attend_slope
-    shared_108 = shared_106*(generation_attention_mla_score_to_attend_gap + shared_107*(shared_106 - 1))
-    del shared_106
-    generation_attention_mla_score_to_attend_time = schedule_decode_steps*((0.5)*decode_attention_mla_score_to_attend_move_per_context*schedule_decode_sequences*shared_105 + generation_attention_mla_score_to_attend_move) + np.maximum(shared_108, schedule_decode_steps*(generation_attention_mla_score_to_attend_gap + shared_105*shared_107) - shared_108)
-    del decode_attention_mla_score_to_attend_move_per_context, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, shared_107, shared_108
-    generation_attention_mla_v_absorb_step = np.maximum(shared_102, decode_attention_mla_q_absorb_move_fixed + 81920*shared_103)
-    del decode_attention_mla_q_absorb_move_fixed, shared_102, shared_103
-    generation_attention_mla_o_proj_step = np.maximum(prefill_attention_mla_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mla_o_proj_move_fixed + prefill_attention_mla_o_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_attention_mla_o_proj_compute_per_tokens, prefill_attention_mla_o_proj_move_fixed, prefill_attention_mla_o_proj_move_per_tokens
-    shared_109 = generation_attention_mla_q_rope_step + generation_attention_mla_residual_to_norm_step
-    del generation_attention_mla_q_rope_step
-    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_a_norm_to_latent_store_move_fixed + prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens*schedule_decode_sequences + shared_109)
-    del generation_attention_mla_o_proj_step, generation_attention_mla_q_a_proj_to_kv_a_proj_step, generation_attention_mla_q_absorb_step, generation_attention_mla_q_b_proj_step, generation_attention_mla_score_to_attend_time, generation_attention_mla_v_absorb_step, prefill_attention_mla_q_a_norm_to_latent_store_move_fixed, prefill_attention_mla_q_a_norm_to_latent_store_move_per_tokens
-    generation_ffn_dense_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed, prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens
-    generation_ffn_dense_down_proj_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_dense_down_proj_compute_per_tokens, prefill_ffn_dense_down_proj_move_fixed, prefill_ffn_dense_down_proj_move_per_tokens
-    generation_ffn_dense_work = schedule_decode_steps*(generation_attention_mla_residual_to_norm_step + generation_ffn_dense_down_proj_step + generation_ffn_dense_gate_proj_to_up_proj_step + prefill_ffn_dense_act_move_per_tokens*schedule_decode_sequences)
-    del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_move_per_tokens
-    generation_ffn_moe_router_step = np.maximum(prefill_ffn_moe_router_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_router_move_fixed + prefill_ffn_moe_router_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_moe_router_compute_per_tokens, prefill_ffn_moe_router_move_fixed, prefill_ffn_moe_router_move_per_tokens
-    shared_110 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_85))
-    del shared_85
-    generation_ffn_moe_gate_proj_to_up_proj_untouched = shared_110
-    generation_ffn_moe_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched + prefill_ffn_moe_gate_proj_to_up_proj_move_fixed + prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_moe_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_fixed, prefill_ffn_moe_gate_proj_to_up_proj_move_per_tokens, prefill_ffn_moe_gate_proj_to_up_proj_move_per_untouched
-    generation_ffn_moe_down_proj_step = np.maximum(prefill_ffn_moe_down_proj_compute_per_tokens*schedule_decode_sequences, generation_ffn_moe_gate_proj_to_up_proj_untouched*prefill_ffn_moe_down_proj_move_per_untouched + prefill_ffn_moe_down_proj_move_fixed + prefill_ffn_moe_down_proj_move_per_tokens*schedule_decode_sequences)
-    del generation_ffn_moe_gate_proj_to_up_proj_untouched, prefill_ffn_moe_down_proj_compute_per_tokens, prefill_ffn_moe_down_proj_move_fixed, prefill_ffn_moe_down_proj_move_per_tokens, prefill_ffn_moe_down_proj_move_per_untouched
-    generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step = np.maximum(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_compute_per_tokens, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_fixed, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_move_per_tokens
-    generation_ffn_moe_shared_down_proj_step = np.maximum(prefill_ffn_moe_shared_down_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_moe_shared_down_proj_move_fixed + prefill_ffn_moe_shared_down_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_moe_shared_down_proj_compute_per_tokens, prefill_ffn_moe_shared_down_proj_move_fixed, prefill_ffn_moe_shared_down_proj_move_per_tokens
-    generation_ffn_moe_work = schedule_decode_steps*(generation_ffn_moe_down_proj_step + generation_ffn_moe_gate_proj_to_up_proj_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_route_move_fixed + prefill_ffn_moe_route_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_act_move_per_tokens*schedule_decode_sequences + prefill_ffn_moe_shared_add_move_per_tokens*schedule_decode_sequences + schedule_decode_sequences*shared_88 + shared_109)
-    del generation_ffn_moe_down_proj_step, generation_ffn_moe_gate_proj_to_up_proj_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_move_fixed, prefill_ffn_moe_route_move_per_tokens, prefill_ffn_moe_shared_act_move_per_tokens, prefill_ffn_moe_shared_add_move_per_tokens, shared_109, shared_88
-    generation_ffn_moe_link = schedule_decode_steps*(prefill_ffn_moe_link_hops + prefill_ffn_moe_link_per_token*schedule_decode_sequences)
-    del prefill_ffn_moe_link_hops, prefill_ffn_moe_link_per_token
-    generation_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_decode_sequences, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_decode_sequences)
-    del prefill_head_lm_head_compute_per_tokens, prefill_head_lm_head_move_fixed, prefill_head_lm_head_move_per_tokens
-    generation_head_work = schedule_decode_steps*(generation_attention_mla_residual_to_norm_step + generation_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_decode_sequences)
-    del generation_attention_mla_residual_to_norm_step, generation_head_lm_head_step, prefill_head_sample_move_per_tokens
-    generation_head_link = schedule_decode_steps*(prefill_head_link_hops + prefill_head_link_per_token*schedule_decode_sequences)
-    del prefill_head_link_hops, prefill_head_link_per_token
+    shared_286 = shared_284*(generation_attention_mla_score_to_attend_gap + shared_285*(shared_284 - 1))
+    del shared_284
+    generation_attention_mla_score_to_attend_time = decode_mla_block_latency_attention_core*shared_259*np.ceil(shared_276) + decode_mla_overlap_attention_core*(schedule_decode_steps*(generation_attention_mla_score_to_attend_move + shared_281*shared_283) + np.maximum(shared_286, schedule_decode_steps*(generation_attention_mla_score_to_attend_gap + shared_282*shared_285) - shared_286)) + schedule_decode_steps*(1 - decode_mla_overlap_attention_core)*(generation_attention_mla_score_to_attend_compute + generation_attention_mla_score_to_attend_move + shared_283*(decode_attention_mla_score_to_attend_flop_per_pairs*(shared_280/np.maximum(1, (0.0078125)*prefill_attention_mla_score_to_attend_kv_heads_fixed) + 1)/(decode_mla_compute_efficiency_attention_core*peak_attention_core) + shared_281))
+    del decode_attention_mla_score_to_attend_flop_per_pairs, generation_attention_mla_score_to_attend_compute, generation_attention_mla_score_to_attend_gap, generation_attention_mla_score_to_attend_move, prefill_attention_mla_score_to_attend_kv_heads_fixed, shared_276, shared_280, shared_281, shared_283, shared_285, shared_286
+    shared_287 = shared_267*(activation_byte*schedule_decode_sequences*shared_24 + decode_attention_mla_q_absorb_byte_fixed)
+    del decode_attention_mla_q_absorb_byte_fixed, shared_24, shared_267
+    shared_288 = shared_269*np.minimum(512, batched_gemm_split_attention) + shared_271*(decode_attention_mla_q_absorb_flop_per_tokens + 256*shared_270)
+    del decode_attention_mla_q_absorb_flop_per_tokens, shared_269, shared_270, shared_271
+    generation_attention_mla_v_absorb_step = shared_266*np.minimum(shared_287, shared_288) + shared_274*(batched_gemm_row_attention + 512*shared_273) + np.maximum(shared_287, shared_288)
+    del shared_266, shared_273, shared_274, shared_287, shared_288
+    shared_289 = shared_77*(prefill_attention_mla_o_proj_byte_fixed + prefill_attention_mla_o_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_attention_mla_o_proj_byte_fixed, prefill_attention_mla_o_proj_byte_per_tokens, shared_77
+    shared_290 = schedule_decode_sequences*shared_137 + shared_136*shared_262
+    del shared_136, shared_137, shared_262
+    generation_attention_mla_o_proj_step = schedule_decode_sequences*shared_139 + shared_76*np.minimum(shared_289, shared_290) + np.maximum(shared_289, shared_290)
+    del shared_139, shared_289, shared_290, shared_76
+    shared_291 = schedule_decode_sequences*shared_74
+    generation_attention_mla_work = generation_attention_mla_score_to_attend_time + schedule_decode_steps*(generation_attention_mla_o_proj_step + generation_attention_mla_q_a_proj_to_kv_a_proj_step + generation_attention_mla_q_absorb_step + generation_attention_mla_q_b_proj_step + generation_attention_mla_residual_to_norm_step + generation_attention_mla_v_absorb_step + prefill_attention_mla_q_rope_byte_per_tokens*shared_291 + shared_74*(prefill_attention_mla_q_a_norm_to_latent_store_byte_fixed + prefill_attention_mla_q_a_norm_to_latent_store_byte_per_tokens*schedule_decode_sequences))
+    del generation_attention_mla_o_proj_step, generation_attention_mla_q_a_proj_to_kv_a_proj_step, generation_attention_mla_q_absorb_step, generation_attention_mla_q_b_proj_step, generation_attention_mla_score_to_attend_time, generation_attention_mla_v_absorb_step, prefill_attention_mla_q_a_norm_to_latent_store_byte_fixed, prefill_attention_mla_q_a_norm_to_latent_store_byte_per_tokens, prefill_attention_mla_q_rope_byte_per_tokens
+    shared_292 = shared_145*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed, prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens
+    shared_293 = gemm_tall_ffn*shared_261 + 1
+    shared_294 = schedule_decode_sequences*shared_150 + shared_148*shared_293
+    del shared_148, shared_150
+    generation_ffn_dense_gate_proj_to_up_proj_step = schedule_decode_sequences*shared_153 + shared_144*np.minimum(shared_292, shared_294) + np.maximum(shared_292, shared_294)
+    del shared_153, shared_292, shared_294
+    shared_295 = shared_145*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_dense_down_proj_byte_fixed, prefill_ffn_dense_down_proj_byte_per_tokens, shared_145
+    shared_296 = schedule_decode_sequences*shared_159 + shared_158*shared_293
+    del shared_158, shared_159, shared_293
+    generation_ffn_dense_down_proj_step = schedule_decode_sequences*shared_161 + shared_144*np.minimum(shared_295, shared_296) + np.maximum(shared_295, shared_296)
+    del shared_144, shared_161, shared_295, shared_296
+    generation_ffn_dense_work = schedule_decode_steps*(generation_attention_mla_residual_to_norm_step + generation_ffn_dense_down_proj_step + generation_ffn_dense_gate_proj_to_up_proj_step + prefill_ffn_dense_act_byte_per_tokens*shared_291)
+    del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_byte_per_tokens
+    shared_297 = shared_165*(prefill_ffn_moe_router_byte_per_tokens*schedule_decode_sequences + stored_ffn_moe_router_weight)
+    del prefill_ffn_moe_router_byte_per_tokens, shared_165
+    shared_298 = schedule_decode_sequences*shared_168 + shared_167*(gemm_tall_router*shared_261 + 1)
+    del shared_167, shared_168
+    generation_ffn_moe_router_step = schedule_decode_sequences*shared_171 + shared_164*np.minimum(shared_297, shared_298) + np.maximum(shared_297, shared_298)
+    del shared_164, shared_171, shared_297, shared_298
+    shared_299 = np.exp(-0.0317486983145803*(schedule_decode_sequences*shared_175))
+    del shared_175
+    shared_300 = schedule_decode_sequences*shared_178
+    del shared_178
+    shared_301 = inverse_memory_bandwidth*(inverse_grouped_gemm_memory_efficiency_experts*(prefill_ffn_moe_routed_experts_weight_byte_fixed + prefill_ffn_moe_routed_experts_weight_byte_per_untouched*shared_299) + schedule_decode_sequences*shared_180 + schedule_decode_sequences*shared_181)
+    del inverse_grouped_gemm_memory_efficiency_experts, prefill_ffn_moe_routed_experts_weight_byte_fixed, prefill_ffn_moe_routed_experts_weight_byte_per_untouched, shared_180, shared_181
+    shared_302 = prefill_ffn_moe_routed_experts_selections_per_tokens*schedule_decode_sequences
+    del prefill_ffn_moe_routed_experts_selections_per_tokens
+    generation_ffn_moe_routed_experts_step = grouped_gemm_expert_latency_experts*(prefill_ffn_moe_routed_experts_touched_fixed + prefill_ffn_moe_routed_experts_touched_per_untouched*shared_299) + grouped_gemm_sort_latency_experts*shared_302/(shared_302 + 256) + shared_174 + shared_177*np.minimum(shared_300, shared_301) + np.maximum(shared_300, shared_301)
+    del prefill_ffn_moe_routed_experts_touched_fixed, prefill_ffn_moe_routed_experts_touched_per_untouched, shared_174, shared_177, shared_300, shared_301, shared_302
+    shared_303 = shared_189*(prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_fixed + prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_fixed, prefill_ffn_moe_shared_gate_proj_to_shared_up_proj_byte_per_tokens
+    shared_304 = gemm_tall_shared_experts*shared_261 + 1
+    shared_305 = schedule_decode_sequences*shared_194 + shared_192*shared_304
+    del shared_192, shared_194
+    generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step = schedule_decode_sequences*shared_196 + shared_188*np.minimum(shared_303, shared_305) + np.maximum(shared_303, shared_305)
+    del shared_196, shared_303, shared_305
+    shared_306 = shared_189*(prefill_ffn_moe_shared_down_proj_byte_fixed + prefill_ffn_moe_shared_down_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_moe_shared_down_proj_byte_fixed, prefill_ffn_moe_shared_down_proj_byte_per_tokens, shared_189
+    shared_307 = schedule_decode_sequences*shared_202 + shared_201*shared_304
+    del shared_201, shared_202, shared_304
+    generation_ffn_moe_shared_down_proj_step = schedule_decode_sequences*shared_204 + shared_188*np.minimum(shared_306, shared_307) + np.maximum(shared_306, shared_307)
+    del shared_188, shared_204, shared_306, shared_307
+    generation_ffn_moe_dispatch_all_to_all_dp_step = prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed*(shared_210 + np.minimum(shared_207*shared_257, all_to_all_scale_out_switch_latency + shared_209*shared_257)) + prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed*(shared_215 + np.minimum(schedule_decode_sequences*shared_212, all_to_all_scale_up_switch_latency + schedule_decode_sequences*shared_214))
+    del shared_207, shared_209, shared_212, shared_214
+    generation_ffn_moe_combine_all_to_all_dp_step = prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed*(shared_210 + np.minimum(shared_216*shared_257, all_to_all_scale_out_switch_latency + shared_217*shared_257)) + prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed*(shared_215 + np.minimum(schedule_decode_sequences*shared_218, all_to_all_scale_up_switch_latency + schedule_decode_sequences*shared_219))
+    del prefill_ffn_moe_dispatch_all_to_all_dp_scale_out_together_fixed, prefill_ffn_moe_dispatch_all_to_all_dp_scale_up_together_fixed, shared_210, shared_215, shared_216, shared_217, shared_218, shared_219
+    generation_ffn_moe_work = schedule_decode_steps*(generation_attention_mla_residual_to_norm_step + generation_ffn_moe_routed_experts_step + generation_ffn_moe_router_step + generation_ffn_moe_shared_down_proj_step + generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step + prefill_ffn_moe_shared_act_byte_per_tokens*shared_291 + prefill_ffn_moe_shared_add_byte_per_tokens*shared_291 + shared_74*(prefill_ffn_moe_route_byte_per_tokens*schedule_decode_sequences + stored_ffn_moe_correction_bias))
+    del generation_ffn_moe_routed_experts_step, generation_ffn_moe_router_step, generation_ffn_moe_shared_down_proj_step, generation_ffn_moe_shared_gate_proj_to_shared_up_proj_step, prefill_ffn_moe_route_byte_per_tokens, prefill_ffn_moe_shared_act_byte_per_tokens, prefill_ffn_moe_shared_add_byte_per_tokens, shared_291, shared_74
+    generation_ffn_moe_link = schedule_decode_steps*(generation_embedding_lookup_all_reduce_tp_step + generation_ffn_moe_combine_all_to_all_dp_step + generation_ffn_moe_dispatch_all_to_all_dp_step)
+    del generation_embedding_lookup_all_reduce_tp_step, generation_ffn_moe_combine_all_to_all_dp_step, generation_ffn_moe_dispatch_all_to_all_dp_step
+    shared_308 = shared_221*(prefill_head_lm_head_byte_fixed + prefill_head_lm_head_byte_per_tokens*schedule_decode_sequences)
+    del prefill_head_lm_head_byte_fixed, prefill_head_lm_head_byte_per_tokens, shared_221
+    shared_309 = schedule_decode_sequences*shared_224 + shared_223*(gemm_tall_head*shared_261 + 1)
+    del shared_223, shared_224, shared_261
+    generation_head_lm_head_step = schedule_decode_sequences*shared_226 + shared_220*np.minimum(shared_308, shared_309) + np.maximum(shared_308, shared_309)
+    del shared_220, shared_226, shared_308, shared_309
+    generation_head_lm_head_all_gather_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_230 + np.minimum(schedule_decode_sequences*shared_228, all_gather_scale_out_switch_latency + schedule_decode_sequences*shared_229)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_234 + np.minimum(schedule_decode_sequences*shared_232, all_gather_scale_up_switch_latency + schedule_decode_sequences*shared_233))
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed, prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed, shared_228, shared_229, shared_230, shared_232, shared_233, shared_234
+    generation_head_work = schedule_decode_steps*(generation_attention_mla_residual_to_norm_step + generation_head_lm_head_step + schedule_decode_sequences*shared_235)
+    del generation_attention_mla_residual_to_norm_step, generation_head_lm_head_step, shared_235
+    generation_head_link = generation_head_lm_head_all_gather_tp_step*schedule_decode_steps
+    del generation_head_lm_head_all_gather_tp_step
     generation_attention_time = 61*generation_attention_mla_work
     generation_ffn_time = 3*generation_ffn_dense_work
     generation_experts_time = 58*generation_ffn_moe_work
     generation_head_time = generation_embedding_work + generation_head_work
-    generation_communication_time = 65*generation_embedding_link + 58*generation_ffn_moe_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
-    del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_111 = launch_latency*schedule_decode_steps
-    generation_launch_time = 1261*shared_111
-    shared_112 = generation_communication_time + generation_launch_time
-    generation_chain = generation_attention_time + generation_experts_time + generation_ffn_time + generation_head_time + shared_112
+    generation_communication_time = 65*generation_embedding_link + 58*generation_ffn_moe_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_send_scale_out_together_fixed*(shared_236 + shared_237*shared_257) + prefill_pipeline_send_scale_up_together_fixed*(prefill_pipeline_send_scale_up_byte_per_tokens*schedule_decode_sequences*shared_240 + shared_238))
+    del prefill_pipeline_send_scale_out_together_fixed, prefill_pipeline_send_scale_up_together_fixed, shared_236, shared_237, shared_238, shared_240, shared_257
+    generation_launch_time = schedule_decode_steps*(122*batched_gemm_launch_latency_attention + 61*decode_mla_launch_latency_attention_core + shared_241)
+    del shared_241
+    shared_310 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_experts_time + generation_ffn_time + generation_head_time + shared_310
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_111*(-13*shared_93 - 21*shared_95 + shared_99 + 1260) + shared_94*(generation_embedding_link + generation_ffn_dense_work) + shared_96*(generation_ffn_moe_link + generation_ffn_moe_work) + shared_98*(generation_attention_mla_work + generation_embedding_link) + shared_99*(generation_embedding_link + generation_embedding_work)
-    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_111, shared_93, shared_95
+    generation_stage = generation_head_link + generation_head_work + schedule_decode_steps*(shared_247*(2*batched_gemm_launch_latency_attention + decode_mla_launch_latency_attention_core + shared_248) + shared_256) + shared_247*(generation_attention_mla_work + generation_embedding_link) + shared_251*(generation_embedding_link + generation_embedding_work) + shared_252*(generation_embedding_link + generation_ffn_dense_work) + shared_254*(generation_ffn_moe_link + generation_ffn_moe_work)
+    del generation_attention_mla_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_ffn_moe_link, generation_ffn_moe_work, generation_head_link, generation_head_work, shared_248, shared_256
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_stage
-    inverse_generation_time = 1/generation_time
-    e2el = generation_time + prefill_time
-    inverse_e2el = 1/e2el
-    tpot = generation_time/schedule_decode_steps
+    shared_311 = -generation_chain + shared_310
+    del generation_chain, shared_310
+    generation_engine = generation_time*inverse_generation_chain*(generation_communication_time*serving_link_slowdown + generation_launch_time*(dependent_launch*(serving_dependent_start - serving_launch_slowdown) + serving_launch_slowdown) - serving_decode_slowdown*shared_311) + schedule_decode_steps*(serving_step_overhead + synchronous*(schedule_sequences*serving_synchronous_request + serving_synchronous_overhead))
     del generation_time
-    shared_113 = dp*tp
-    devices = pp*shared_113
-    shared_114 = batch*inverse_e2el
+    inverse_generation_engine = 1/generation_engine
+    e2el = generation_engine + ttft
+    inverse_e2el = 1/e2el
+    tpot = generation_engine/schedule_decode_steps
+    del generation_engine
+    shared_312 = dp*tp
+    devices = pp*shared_312
+    shared_313 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_114
+    output_throughput = osl*shared_313
     inverse_output_throughput = 1/output_throughput
-    shared_115 = isl + osl
-    total_throughput = shared_114*shared_115
-    request_throughput = shared_114
-    del shared_114
+    shared_314 = isl + osl
+    total_throughput = shared_313*shared_314
+    request_throughput = shared_313
+    del shared_313
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_116 = devices*inverse_output_throughput
+    shared_315 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_117 = 1000000*price
-    cost_per_million_tokens = shared_116*shared_117
-    cost_per_million_total_tokens = devices*e2el*shared_117/(batch*shared_115)
-    del shared_117
-    energy_per_token = shared_116*tdp
-    del shared_116
-    shared_118 = inverse_tp*shared_98
-    shared_119 = inverse_tp*stored_ffn_dense_down_proj_weight
-    del stored_ffn_dense_down_proj_weight
-    shared_120 = inverse_tp*stored_ffn_moe_shared_down_proj_weight
-    del stored_ffn_moe_shared_down_proj_weight
-    shared_121 = inverse_tp*stored_ffn_dense_gate_proj_weight
-    del stored_ffn_dense_gate_proj_weight
-    shared_122 = inverse_tp*stored_ffn_moe_shared_gate_proj_weight
-    del stored_ffn_moe_shared_gate_proj_weight
-    shared_123 = 2*shared_96
-    shared_124 = inverse_tp*shared_29
-    del shared_29
-    shared_125 = inverse_tp*shared_27
-    del shared_27
-    memory_weights = shared_118*stored_attention_mla_kv_b_weight + shared_118*stored_attention_mla_o_proj_weight + shared_118*stored_attention_mla_q_b_proj_weight + shared_119*shared_94 + shared_120*shared_96 + 2*shared_121*shared_94 + shared_122*shared_123 + shared_123*shared_125 + shared_124*shared_96 + shared_34 + shared_7*shared_99 + shared_94*stored_attention_mla_norm_weight + shared_96*stored_attention_mla_norm_weight + shared_96*stored_ffn_moe_correction_bias + shared_96*stored_ffn_moe_router_weight + shared_98*stored_attention_mla_kv_a_norm_weight + shared_98*stored_attention_mla_kv_a_proj_weight + shared_98*stored_attention_mla_norm_weight + shared_98*stored_attention_mla_q_a_norm_weight + shared_98*stored_attention_mla_q_a_proj_weight + stored_attention_mla_norm_weight
-    del shared_118, shared_123, shared_7, shared_94, shared_96, shared_99
-    memory_kv_per_sequence = kv_block*shared_11*shared_98*np.ceil(shared_115/kv_block)
-    del shared_11, shared_115, shared_98
+    shared_316 = 1000000*price
+    cost_per_million_tokens = shared_315*shared_316
+    cost_per_million_total_tokens = devices*e2el*shared_316/(batch*shared_314)
+    del shared_316
+    energy_per_token = shared_315*tdp
+    del shared_315
+    shared_317 = shared_247/tp
+    shared_318 = shared_252/tp
+    shared_319 = shared_254/tp
+    shared_320 = shared_319/dp
+    memory_weights = shared_247*stored_attention_mla_kv_a_norm_weight + shared_247*stored_attention_mla_kv_a_proj_weight + shared_247*stored_attention_mla_norm_weight + shared_247*stored_attention_mla_q_a_norm_weight + shared_247*stored_attention_mla_q_a_proj_weight + shared_251*stored_embedding_embedding_weight/tp + shared_252*stored_attention_mla_norm_weight + shared_254*stored_attention_mla_norm_weight + shared_254*stored_ffn_moe_correction_bias + shared_254*stored_ffn_moe_router_weight + shared_31*shared_320 + shared_317*stored_attention_mla_kv_b_weight + shared_317*stored_attention_mla_o_proj_weight + shared_317*stored_attention_mla_q_b_proj_weight + shared_318*stored_ffn_dense_down_proj_weight + 2*shared_318*stored_ffn_dense_gate_proj_weight + shared_319*stored_ffn_moe_shared_down_proj_weight + 2*shared_319*stored_ffn_moe_shared_gate_proj_weight + shared_320*stored_ffn_moe_down_proj_weight + stored_attention_mla_norm_weight + stored_head_lm_head_weight/tp
+    del shared_251, shared_252, shared_254, shared_31, shared_317, shared_318, shared_319, shared_320, stored_attention_mla_kv_b_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_b_proj_weight, stored_embedding_embedding_weight, stored_ffn_dense_down_proj_weight, stored_ffn_moe_shared_down_proj_weight, stored_head_lm_head_weight
+    memory_kv_per_sequence = kv_block*shared_18*shared_247*np.ceil(shared_314/kv_block)
+    del shared_18, shared_247, shared_314
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_126 = activation_byte*inverse_tp
-    shared_127 = logit_byte*(129280*inverse_tp + 129280)
-    shared_128 = activation_byte*(shared_32 + 14336)
-    del shared_32
-    shared_129 = activation_byte*(shared_14 + 7424)
-    del shared_14
-    shared_130 = activation_byte*(shared_24 + 14592)
-    del shared_24
-    shared_131 = activation_byte*(114688*shared_23 + 7424)
-    shared_132 = activation_byte*(shared_16 + shared_25)
-    del shared_16, shared_25
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_127, shared_38), shared_39), shared_9), 55296*max_num_batched_tokens*shared_126), max_num_batched_tokens*shared_128), max_num_batched_tokens*shared_129), max_num_batched_tokens*shared_130), max_num_batched_tokens*shared_131), max_num_batched_tokens*shared_132), max_num_batched_tokens*shared_9), shared_126*(40960*max_num_batched_tokens + 32768*np.maximum(isl, max_num_batched_tokens)))
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(139264*shared_126, shared_127), shared_128), shared_129), shared_130), shared_131), shared_132), shared_38), shared_39), shared_9)
-    del shared_127, shared_128, shared_129, shared_130, shared_131, shared_132, shared_38, shared_39, shared_9
+    shared_321 = activation_byte/tp
+    shared_322 = logit_byte*(129280 + 129280/tp)
+    shared_323 = activation_byte*(14336 + 4096/tp)
+    shared_324 = activation_byte*(7424 + 49152/tp)
+    shared_325 = shared_11 + shared_55/tp
+    del shared_11
+    shared_326 = dp/ep
+    shared_327 = 57344*shared_326
+    shared_328 = activation_byte*(shared_327 + 14592)
+    shared_329 = activation_byte*(114688*shared_326 + 7424)
+    shared_330 = activation_byte*(shared_327 + 7424 + 32768/tp)
+    del shared_327
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_17, shared_322), shared_325), shared_56), max_num_batched_tokens*shared_17), 55296*max_num_batched_tokens*shared_321), max_num_batched_tokens*shared_323), max_num_batched_tokens*shared_324), max_num_batched_tokens*shared_328), max_num_batched_tokens*shared_329), max_num_batched_tokens*shared_330), shared_321*(40960*max_num_batched_tokens + 32768*np.maximum(isl, max_num_batched_tokens)))
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_17, 139264*shared_321), shared_322), shared_323), shared_324), shared_325), shared_328), shared_329), shared_330), shared_56)
+    del shared_17, shared_322, shared_323, shared_324, shared_325, shared_328, shared_329, shared_330, shared_56
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
-    memory_limit = memory_byte*memory_utilization
-    shared_133 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_133
-    shared_134 = -memory_limit + shared_133
-    del shared_133
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_134)/memory_kv_per_sequence, -shared_134/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_134
+    memory_reserved = framework_byte + memory_activation
+    memory_total = memory_kv + memory_reserved + memory_weights
+    memory_limit = np.minimum(memory_byte, memory_reserved*(1 - memory_reserved_share) + memory_weights*(1 - memory_weight_share) + memory_byte*memory_utilization)
+    del memory_reserved
+    shared_331 = framework_byte + memory_weights - memory_byte
+    shared_332 = framework_byte*memory_reserved_share + memory_weights*memory_weight_share - memory_byte*memory_utilization
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum(np.minimum(np.minimum((-memory_prefill_peak - shared_331)/memory_kv_per_sequence, (-memory_prefill_peak*memory_reserved_share - shared_332)/memory_kv_per_sequence), -shared_331/(memory_decode_peak + memory_kv_per_sequence)), -shared_332/(memory_decode_peak*memory_reserved_share + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_331, shared_332
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_135 = 2046820352*shared_77
-    shared_136 = 2046820352*shared_67
-    shared_137 = inverse_schedule_sequences*schedule_prefill_tokens
-    del inverse_schedule_sequences
-    shared_138 = shared_65 - 1
-    shared_139 = shared_138*shared_77
-    shared_140 = 1023410176*shared_139
-    prefill_model_flop_attention = batch*(isl*shared_136 + shared_135 + 20780023808*shared_137 + shared_140)
-    shared_141 = 2498560*shared_138*shared_65*shared_75 + 4997120*shared_67*shared_79 + 2498560*shared_74*shared_77
-    del shared_138, shared_65, shared_74, shared_75, shared_79
-    prefill_model_flop_attention_core = batch*shared_141
-    shared_142 = inverse_tp*schedule_sequences
-    prefill_flop_attention = inverse_tp*shared_1*shared_136 + schedule_prefill_tokens*(18933088256*inverse_tp + 1846935552) + shared_135*shared_142 + shared_140*shared_142
-    del shared_135, shared_136, shared_140
-    prefill_flop_attention_core = shared_141*shared_142
-    del shared_141, shared_142
+    shared_333 = 2046820352*shared_121
+    shared_334 = 2046820352*shared_104
+    shared_335 = shared_99 - 1
+    shared_336 = shared_121*shared_335
+    shared_337 = 1023410176*shared_336
+    prefill_model_flop_attention = batch*(isl*shared_334 + 20780023808*schedule_prefill_tokens/schedule_sequences + shared_333 + shared_337)
+    shared_338 = 4997120*shared_104*shared_123 + 2498560*shared_113*shared_121 + 2498560*shared_119*shared_335*shared_99
+    del shared_113, shared_119, shared_123, shared_335, shared_99
+    prefill_model_flop_attention_core = batch*shared_338
+    shared_339 = schedule_sequences/tp
+    prefill_flop_attention = schedule_prefill_tokens*(1846935552 + 18933088256/tp) + shared_0*shared_334/tp + shared_333*shared_339 + shared_337*shared_339
+    del shared_333, shared_334, shared_337
+    prefill_flop_attention_core = shared_338*shared_339
+    del shared_338, shared_339
     prefill_flop_ffn_per_token = 2378170368*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
     prefill_flop_router_per_token = 212860928
@@ -763,85 +1260,76 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     prefill_flop_experts = prefill_flop_experts_per_token*schedule_prefill_tokens
     prefill_flop_shared_experts_per_token = 5108662272*inverse_tp
     prefill_flop_shared_experts = prefill_flop_shared_experts_per_token*schedule_prefill_tokens
-    prefill_flop_head_per_sequence = shared_33
-    del shared_33
-    prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_143 = 61*inverse_tp
-    shared_144 = 58*shared_124
-    del shared_124
-    shared_145 = 116*shared_125
-    del shared_125
-    prefill_weight_byte_per_step = 3*shared_119 + 58*shared_120 + 6*shared_121 + 116*shared_122 + shared_143*stored_attention_mla_kv_b_weight + shared_143*stored_attention_mla_o_proj_weight + shared_143*stored_attention_mla_q_b_proj_weight + shared_144 + shared_145 + shared_34 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
-    del shared_119, shared_120, shared_121, shared_122, shared_143, shared_34, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_kv_b_weight, stored_attention_mla_norm_weight, stored_attention_mla_o_proj_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_attention_mla_q_b_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight
-    prefill_weight_byte_per_token = shared_8
-    del shared_8
-    shared_146 = 35136*kv_byte
-    prefill_kv_byte_per_token = shared_146
-    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_36 + shared_37
-    del shared_36, shared_37
-    prefill_scale_up_byte_ffn_moe = shared_35*shared_58 + shared_45 + shared_53*shared_58
-    del shared_35, shared_45, shared_53, shared_58
-    shared_147 = schedule_rest_steps*shared_87 + schedule_whole_steps*shared_86
-    del schedule_rest_steps, schedule_whole_steps, shared_86, shared_87
-    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_144*shared_147 - shared_145*shared_147
-    del schedule_prefill_steps, shared_147
-    shared_148 = schedule_sequences*shared_77
-    del shared_77
-    shared_149 = shared_1*shared_67
-    del shared_1, shared_67
-    shared_150 = 17568*kv_byte
-    shared_151 = schedule_sequences*shared_139
-    del shared_139
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_146*shared_148 + shared_146*shared_149 + shared_150*shared_151
-    shared_152 = 13303808*shared_23 + 8267905
-    del shared_23
-    shared_153 = 3997696*shared_126
-    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(14741504*inverse_tp + shared_152) + prefill_activation_byte_per_sequence*schedule_sequences + 1998848*shared_126*shared_151 + shared_148*shared_153 + shared_149*shared_153
-    del shared_126, shared_148, shared_149, shared_151, shared_153
-    shared_154 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
-    flop_prefill = shared_113*shared_154
-    weight_byte_prefill = prefill_weight_byte*shared_113
-    kv_byte_prefill = prefill_kv_byte*shared_113
-    activation_byte_prefill = prefill_activation_byte*shared_113
-    shared_155 = 58*prefill_scale_up_byte_ffn_moe
+    prefill_flop_head = prefill_head_lm_head_flop_per_tokens*schedule_sequences
+    shared_340 = 58*shared_33*stored_ffn_moe_down_proj_weight
+    del stored_ffn_moe_down_proj_weight
+    shared_341 = 116*shared_33*stored_ffn_moe_gate_proj_weight
+    del stored_ffn_moe_gate_proj_weight
+    prefill_weight_byte_per_step = 6*inverse_tp*stored_ffn_dense_gate_proj_weight + 116*inverse_tp*stored_ffn_moe_shared_gate_proj_weight + 61*shared_20 + 61*shared_22 + 61*shared_26 + 3*shared_30 + shared_340 + shared_341 + 58*shared_51 + shared_53 + 61*stored_attention_mla_kv_a_norm_weight + 61*stored_attention_mla_kv_a_proj_weight + 123*stored_attention_mla_norm_weight + 61*stored_attention_mla_q_a_norm_weight + 61*stored_attention_mla_q_a_proj_weight + 58*stored_ffn_moe_correction_bias + 58*stored_ffn_moe_router_weight
+    del shared_20, shared_22, shared_26, shared_30, shared_51, shared_53, stored_attention_mla_kv_a_norm_weight, stored_attention_mla_kv_a_proj_weight, stored_attention_mla_norm_weight, stored_attention_mla_q_a_norm_weight, stored_attention_mla_q_a_proj_weight, stored_ffn_dense_gate_proj_weight, stored_ffn_moe_correction_bias, stored_ffn_moe_router_weight, stored_ffn_moe_shared_gate_proj_weight
+    prefill_weight_byte_per_token = shared_6
+    del shared_6
+    shared_342 = 35136*kv_byte
+    prefill_kv_byte_per_token = shared_342
+    prefill_activation_byte_per_sequence = 35841*activation_byte + shared_54 + shared_55
+    del shared_54, shared_55
+    prefill_scale_up_byte_ffn_moe = shared_12*shared_8 + shared_44 + shared_48
+    del shared_12, shared_44, shared_48, shared_8
+    prefill_scale_out_byte_ffn_moe = shared_16 + shared_46 + shared_49
+    del shared_16, shared_46, shared_49
+    shared_343 = schedule_rest_steps*shared_184 + schedule_whole_steps*shared_176
+    del schedule_rest_steps, schedule_whole_steps, shared_176, shared_184
+    prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens - shared_340*shared_343 - shared_341*shared_343
+    del schedule_prefill_steps, shared_343
+    shared_344 = schedule_sequences*shared_121
+    del shared_121
+    shared_345 = shared_0*shared_104
+    del shared_0, shared_104
+    shared_346 = 17568*kv_byte
+    shared_347 = schedule_sequences*shared_336
+    del shared_336
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_342*shared_344 + shared_342*shared_345 + shared_346*shared_347
+    shared_348 = 3997696*shared_321
+    prefill_activation_byte = activation_byte*schedule_prefill_tokens*(13303808*shared_326 + 8267905 + 14741504/tp) + prefill_activation_byte_per_sequence*schedule_sequences + 1998848*shared_321*shared_347 + shared_344*shared_348 + shared_345*shared_348
+    del shared_321, shared_326, shared_344, shared_345, shared_347, shared_348
+    shared_349 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_experts + prefill_flop_ffn + prefill_flop_head + prefill_flop_router + prefill_flop_shared_experts
+    flop_prefill = shared_312*shared_349
+    weight_byte_prefill = prefill_weight_byte*shared_312
+    kv_byte_prefill = prefill_kv_byte*shared_312
+    activation_byte_prefill = prefill_activation_byte*shared_312
+    shared_350 = 58*prefill_scale_up_byte_ffn_moe
     del prefill_scale_up_byte_ffn_moe
-    shared_156 = 65*prefill_embedding_link_scale_up_byte_0
-    del prefill_embedding_link_scale_up_byte_0
-    scale_up_byte_prefill = shared_113*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_155 + schedule_prefill_tokens*shared_156)
-    shared_157 = 58*prefill_ffn_moe_link_scale_out_byte_0
-    del prefill_ffn_moe_link_scale_out_byte_0
-    shared_158 = 65*prefill_embedding_link_scale_out_byte_0
-    del prefill_embedding_link_scale_out_byte_0
-    scale_out_byte_prefill = shared_113*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_157 + schedule_prefill_tokens*shared_158)
-    del schedule_prefill_tokens, schedule_sequences
-    shared_159 = prefill_kv_byte + prefill_weight_byte
+    shared_351 = 65*prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens
+    scale_up_byte_prefill = shared_312*(prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens*schedule_sequences + prefill_pipeline_send_scale_up_byte_per_tokens*schedule_prefill_tokens + schedule_prefill_tokens*shared_350 + schedule_prefill_tokens*shared_351)
+    shared_352 = 58*prefill_scale_out_byte_ffn_moe
+    del prefill_scale_out_byte_ffn_moe
+    shared_353 = 65*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    scale_out_byte_prefill = shared_312*(prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens*schedule_sequences + prefill_pipeline_send_scale_out_byte_per_tokens*schedule_prefill_tokens + schedule_prefill_tokens*shared_352 + schedule_prefill_tokens*shared_353)
+    shared_354 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_160 = prefill_activation_byte + shared_159
+    shared_355 = prefill_activation_byte + shared_354
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_154/shared_160
-    del shared_154
-    shared_161 = 1853358080*inverse_peak_head
-    del inverse_peak_head
-    shared_162 = 212860928*inverse_peak_router
-    del inverse_peak_router
-    shared_163 = batch*shared_137
-    del shared_137
-    shared_164 = 2378170368*inverse_peak_ffn
-    del inverse_peak_ffn
-    shared_165 = 5108662272*inverse_peak_shared_experts
-    del inverse_peak_shared_experts
-    shared_166 = 40869298176*inverse_peak_experts
-    del inverse_peak_experts
-    shared_167 = inverse_pp*inverse_prefill_time
-    del inverse_prefill_time
-    mfu_prefill = inverse_dp*inverse_tp*shared_167*(batch*shared_161 + inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_162*shared_163 + shared_163*shared_164 + shared_163*shared_165 + shared_163*shared_166)
-    del inverse_dp, prefill_model_flop_attention, prefill_model_flop_attention_core, shared_163
-    mbu_prefill = inverse_memory_bandwidth*shared_159*shared_167
-    del shared_159, shared_167
-    shared_168 = -prefill_chain + shared_91
-    del prefill_chain, shared_91
-    bound_prefill = _largest(-rates_second_per_byte*shared_160 - shared_168, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_experts*rates_second_per_flop_experts - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - prefill_flop_router*rates_second_per_flop_router - prefill_flop_shared_experts*rates_second_per_flop_shared_experts - shared_168, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_160, shared_168
+    arithmetic_intensity_prefill = shared_349/shared_355
+    del shared_349
+    shared_356 = 1853358080*inverse_peak_head
+    shared_357 = 212860928*inverse_peak_router
+    shared_358 = batch*schedule_prefill_tokens/schedule_sequences
+    del schedule_prefill_tokens, schedule_sequences
+    shared_359 = 2378170368*inverse_peak_ffn
+    shared_360 = 5108662272*inverse_peak_shared_experts
+    shared_361 = 40869298176*inverse_peak_experts
+    shared_362 = inverse_pp*inverse_ttft
+    del inverse_ttft
+    mfu_prefill = shared_33*shared_362*(batch*shared_356 + inverse_peak_attention*prefill_model_flop_attention + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_357*shared_358 + shared_358*shared_359 + shared_358*shared_360 + shared_358*shared_361)
+    del prefill_model_flop_attention, prefill_model_flop_attention_core, shared_358
+    mbu_prefill = inverse_memory_bandwidth*shared_354*shared_362
+    del shared_354, shared_362
+    shared_363 = -prefill_chain + shared_242
+    del prefill_chain, shared_242
+    bound_prefill = _largest(-inverse_memory_bandwidth*shared_355 - shared_363, -inverse_peak_attention*prefill_flop_attention - inverse_peak_attention_core*prefill_flop_attention_core - inverse_peak_experts*prefill_flop_experts - inverse_peak_ffn*prefill_flop_ffn - inverse_peak_head*prefill_flop_head - inverse_peak_router*prefill_flop_router - inverse_peak_shared_experts*prefill_flop_shared_experts - shared_363, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_experts, prefill_flop_ffn, prefill_flop_head, prefill_flop_router, prefill_flop_shared_experts, shared_355, shared_363
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -854,54 +1342,52 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = shared_101*(20979908608*inverse_tp + 1846935552)
-    shared_169 = 16990208*isl + 8495104*schedule_decode_steps + 8495104
-    decode_flop_attention_core = inverse_tp*shared_101*shared_169
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_101
+    decode_flop_attention = shared_259*(20979908608*inverse_tp + 1846935552)
+    shared_364 = 16990208*isl + 8495104*schedule_decode_steps + 8495104
+    decode_flop_attention_core = inverse_tp*shared_259*shared_364
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_259
     del prefill_flop_ffn_per_token
-    decode_flop_router = prefill_flop_router_per_token*shared_101
+    decode_flop_router = prefill_flop_router_per_token*shared_259
     del prefill_flop_router_per_token
-    decode_flop_experts = prefill_flop_experts_per_token*shared_101
+    decode_flop_experts = prefill_flop_experts_per_token*shared_259
     del prefill_flop_experts_per_token
-    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_101
+    decode_flop_shared_experts = prefill_flop_shared_experts_per_token*shared_259
     del prefill_flop_shared_experts_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_101
-    del prefill_flop_head_per_sequence
-    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_110*shared_144 - shared_110*shared_145)
-    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, shared_110, shared_144, shared_145
-    decode_kv_byte = shared_101*(prefill_kv_byte_per_token + shared_104*shared_146 + shared_105*shared_150)
-    del prefill_kv_byte_per_token, shared_104, shared_105, shared_146, shared_150
-    decode_activation_byte = shared_101*(activation_byte*(31731712*inverse_tp + shared_152) + prefill_activation_byte_per_sequence)
-    del prefill_activation_byte_per_sequence, shared_152
-    shared_170 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
-    shared_171 = schedule_decode_rounds*shared_113
-    del shared_113
-    flop_decode = shared_170*shared_171
-    weight_byte_decode = decode_weight_byte*shared_171
-    kv_byte_decode = decode_kv_byte*shared_171
-    activation_byte_decode = decode_activation_byte*shared_171
-    shared_172 = shared_101*shared_171
-    del shared_101, shared_171
-    scale_up_byte_decode = shared_172*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_155 + shared_156)
-    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_155, shared_156
-    scale_out_byte_decode = shared_172*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_157 + shared_158)
-    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_157, shared_158, shared_172
-    shared_173 = decode_kv_byte + decode_weight_byte
+    decode_flop_head = prefill_head_lm_head_flop_per_tokens*shared_259
+    del prefill_head_lm_head_flop_per_tokens
+    decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences - shared_299*shared_340 - shared_299*shared_341)
+    del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences, shared_299, shared_340, shared_341
+    decode_kv_byte = shared_259*(prefill_kv_byte_per_token + shared_275*shared_342 + shared_282*shared_346)
+    del prefill_kv_byte_per_token, shared_275, shared_282, shared_342, shared_346
+    decode_activation_byte = shared_259*(activation_byte*(31731712*inverse_tp + 13303808*shared_34 + 8267905) + prefill_activation_byte_per_sequence)
+    del inverse_tp, prefill_activation_byte_per_sequence, shared_34
+    shared_365 = decode_flop_attention + decode_flop_attention_core + decode_flop_experts + decode_flop_ffn + decode_flop_head + decode_flop_router + decode_flop_shared_experts
+    shared_366 = schedule_decode_rounds*shared_312
+    del shared_312
+    flop_decode = shared_365*shared_366
+    weight_byte_decode = decode_weight_byte*shared_366
+    kv_byte_decode = decode_kv_byte*shared_366
+    activation_byte_decode = decode_activation_byte*shared_366
+    shared_367 = shared_259*shared_366
+    del shared_259, shared_366
+    scale_up_byte_decode = shared_367*(prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens + prefill_pipeline_send_scale_up_byte_per_tokens + shared_350 + shared_351)
+    del prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens, prefill_pipeline_send_scale_up_byte_per_tokens, shared_350, shared_351
+    scale_out_byte_decode = shared_367*(prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens + prefill_pipeline_send_scale_out_byte_per_tokens + shared_352 + shared_353)
+    del prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens, prefill_pipeline_send_scale_out_byte_per_tokens, shared_352, shared_353, shared_367
+    shared_368 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_174 = decode_activation_byte + shared_173
+    shared_369 = decode_activation_byte + shared_368
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_170/shared_174
-    del shared_170
-    shared_175 = inverse_generation_time*inverse_pp
-    del inverse_generation_time, inverse_pp
-    mfu_decode = inverse_tp*schedule_decode_steps*shared_0*shared_175*(22826844160*inverse_peak_attention + inverse_peak_attention_core*shared_169 + shared_161 + shared_162 + shared_164 + shared_165 + shared_166)
-    del inverse_peak_attention, inverse_peak_attention_core, inverse_tp, schedule_decode_steps, shared_0, shared_161, shared_162, shared_164, shared_165, shared_166, shared_169
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_173*shared_175
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_173, shared_175
-    shared_176 = -generation_chain + shared_112
-    del generation_chain, shared_112
-    bound_decode = _largest(-rates_second_per_byte*shared_174 - shared_176, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_experts*rates_second_per_flop_experts - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - decode_flop_router*rates_second_per_flop_router - decode_flop_shared_experts*rates_second_per_flop_shared_experts - shared_176, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_experts, rates_second_per_flop_ffn, rates_second_per_flop_head, rates_second_per_flop_router, rates_second_per_flop_shared_experts, shared_174, shared_176
+    arithmetic_intensity_decode = shared_365/shared_369
+    del shared_365
+    shared_370 = inverse_generation_engine*inverse_pp
+    del inverse_generation_engine, inverse_pp
+    mfu_decode = batch*schedule_decode_steps*shared_33*shared_370*(22826844160*inverse_peak_attention + inverse_peak_attention_core*shared_364 + shared_356 + shared_357 + shared_359 + shared_360 + shared_361)
+    del schedule_decode_steps, shared_33, shared_356, shared_357, shared_359, shared_360, shared_361, shared_364
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_368*shared_370
+    del schedule_decode_rounds, shared_368, shared_370
+    bound_decode = _largest(-inverse_memory_bandwidth*shared_369 - shared_311, -decode_flop_attention*inverse_peak_attention - decode_flop_attention_core*inverse_peak_attention_core - decode_flop_experts*inverse_peak_experts - decode_flop_ffn*inverse_peak_ffn - decode_flop_head*inverse_peak_head - decode_flop_router*inverse_peak_router - decode_flop_shared_experts*inverse_peak_shared_experts - shared_311, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_experts, decode_flop_ffn, decode_flop_head, decode_flop_router, decode_flop_shared_experts, inverse_memory_bandwidth, inverse_peak_attention, inverse_peak_attention_core, inverse_peak_experts, inverse_peak_ffn, inverse_peak_head, inverse_peak_router, inverse_peak_shared_experts, shared_311, shared_369
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
@@ -915,7 +1401,7 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
     share_decode_launch = generation_launch_time*inverse_generation_chain
     del generation_launch_time, inverse_generation_chain
     return (
-        prefill_time,
+        ttft,
         e2el,
         tpot,
         np.where(valid, devices, np.nan),
@@ -932,7 +1418,7 @@ def _points(batch, expert_skew, isl, osl, max_num_batched_tokens, microbatches, 
         memory_activation,
         np.where(valid, memory_framework, np.nan),
         memory_total,
-        np.where(valid, memory_limit, np.nan),
+        memory_limit,
         np.where(valid, fits, np.nan),
         np.where(valid, memory_max_batch, np.nan),
         flop_prefill,

@@ -20,6 +20,8 @@ INPUTS = {
     'max_num_batched_tokens': ('1', 'most tokens of a rank in one prefill step'),
     'microbatches': ('1', 'pipeline micro-batches'),
     'kv_block': ('1', 'tokens in one block of the KV cache'),
+    'dependent_launch': ('1', '1 where a kernel starts before the one before it ends, else 0'),
+    'synchronous': ('1', '1 where a step is prepared after the one before it, else 0'),
     'pp': ('1', 'pipeline stages'),
     'activation_byte': ('B', 'bytes of an activation element in memory and on links'),
     'kv_byte': ('B', 'bytes of a KV-cache element'),
@@ -33,15 +35,95 @@ INPUTS = {
     'domain': ('1', 'devices in a scale-up domain'),
     'tdp': ('W', 'thermal design power of a device'),
     'price': ('USD/s', 'price of a device'),
-    'compute_efficiency': ('1', 'achieved fraction of the peak'),
-    'memory_efficiency': ('1', 'achieved fraction of the memory bandwidth'),
-    'link_efficiency': ('1', "achieved fraction of a link's bandwidth"),
-    'launch_latency': ('s', 'time to start one kernel'),
-    'scale_up_latency': ('s', 'latency of one scale-up hop'),
-    'scale_out_latency': ('s', 'latency of one scale-out hop'),
     'framework_byte': ('B', 'memory that the framework takes on a device'),
-    'memory_utilization': ('1', 'part of the memory that the engine may use'),
+    'memory_utilization': ('1', 'part of the memory that the engine divides up'),
+    'memory_weight_share': ('1', 'part of the weights that is charged to it'),
+    'memory_reserved_share': ('1', 'part of activations and framework that is charged to it'),
+    'prefill_attention_launch_latency_attention_core': ('s', 'Attention, prefill: time to start the kernels, module attention_core'),
+    'prefill_attention_compute_efficiency_attention_core': ('1', 'Attention, prefill: achieved fraction of the peak, module attention_core'),
+    'prefill_attention_memory_efficiency_attention_core': ('1', 'Attention, prefill: achieved fraction of the bandwidth, module attention_core'),
+    'prefill_attention_block_latency_attention_core': ('s', 'Attention, prefill: time to start and store a block, over all processors, module attention_core'),
+    'prefill_attention_depth_attention_core': ('1', 'Attention, prefill: blocks that the device does in the time of one alone, module attention_core'),
+    'prefill_attention_overlap_attention_core': ('1', 'Attention, prefill: share of the shorter of computing and moving that hides, module attention_core'),
+    'prefill_attention_softmax_attention_core': ('1', 'Attention, prefill: work of the softmax for a pair, in elements of a head, module attention_core'),
+    'prefill_attention_passes_attention_core': ('1', 'Attention, prefill: times that queries and outputs move, module attention_core'),
+    'decode_attention_launch_latency_attention_core': ('s', 'Attention, decode: time to start the kernels, module attention_core'),
+    'decode_attention_compute_efficiency_attention_core': ('1', 'Attention, decode: achieved fraction of the peak, module attention_core'),
+    'decode_attention_memory_efficiency_attention_core': ('1', 'Attention, decode: achieved fraction of the bandwidth, module attention_core'),
+    'decode_attention_block_latency_attention_core': ('s', 'Attention, decode: time to start and store a block, over all processors, module attention_core'),
+    'decode_attention_depth_attention_core': ('1', 'Attention, decode: blocks that the device does in the time of one alone, module attention_core'),
+    'decode_attention_overlap_attention_core': ('1', 'Attention, decode: share of the shorter of computing and moving that hides, module attention_core'),
+    'all_reduce_scale_up_launch_latency': ('s', 'all reduce, scale-up link: least time of a launch, its synchronisation with it'),
+    'all_reduce_scale_up_hop_latency': ('s', 'all reduce, scale-up link: what each rank more adds'),
+    'all_reduce_scale_up_direct_efficiency': ('1', 'all reduce, scale-up link: achieved fraction of the bandwidth, small messages'),
+    'all_reduce_scale_up_link_efficiency': ('1', "all reduce, scale-up link: achieved fraction of the link's bandwidth, large messages"),
+    'all_reduce_scale_up_switch_latency': ('s', 'all reduce, scale-up link: what the protocol for large messages takes to start'),
+    'all_reduce_scale_up_contention': ('1', 'all reduce, scale-up link: slowing by each rank beyond two of a shared path'),
+    'all_gather_scale_up_launch_latency': ('s', 'all gather, scale-up link: least time of a launch, its synchronisation with it'),
+    'all_gather_scale_up_hop_latency': ('s', 'all gather, scale-up link: what each rank more adds'),
+    'all_gather_scale_up_direct_efficiency': ('1', 'all gather, scale-up link: achieved fraction of the bandwidth, small messages'),
+    'all_gather_scale_up_link_efficiency': ('1', "all gather, scale-up link: achieved fraction of the link's bandwidth, large messages"),
+    'all_gather_scale_up_switch_latency': ('s', 'all gather, scale-up link: what the protocol for large messages takes to start'),
+    'all_gather_scale_up_contention': ('1', 'all gather, scale-up link: slowing by each rank beyond two of a shared path'),
+    'all_reduce_scale_out_launch_latency': ('s', 'all reduce, scale-out link: least time of a launch, its synchronisation with it'),
+    'all_reduce_scale_out_hop_latency': ('s', 'all reduce, scale-out link: what each rank more adds'),
+    'all_reduce_scale_out_direct_efficiency': ('1', 'all reduce, scale-out link: achieved fraction of the bandwidth, small messages'),
+    'all_reduce_scale_out_link_efficiency': ('1', "all reduce, scale-out link: achieved fraction of the link's bandwidth, large messages"),
+    'all_reduce_scale_out_switch_latency': ('s', 'all reduce, scale-out link: what the protocol for large messages takes to start'),
+    'all_reduce_scale_out_contention': ('1', 'all reduce, scale-out link: slowing by each rank beyond two of a shared path'),
+    'all_gather_scale_out_launch_latency': ('s', 'all gather, scale-out link: least time of a launch, its synchronisation with it'),
+    'all_gather_scale_out_hop_latency': ('s', 'all gather, scale-out link: what each rank more adds'),
+    'all_gather_scale_out_direct_efficiency': ('1', 'all gather, scale-out link: achieved fraction of the bandwidth, small messages'),
+    'all_gather_scale_out_link_efficiency': ('1', "all gather, scale-out link: achieved fraction of the link's bandwidth, large messages"),
+    'all_gather_scale_out_switch_latency': ('s', 'all gather, scale-out link: what the protocol for large messages takes to start'),
+    'all_gather_scale_out_contention': ('1', 'all gather, scale-out link: slowing by each rank beyond two of a shared path'),
+    'elementwise_launch_latency': ('s', 'Elementwise: least time of a launch'),
+    'elementwise_memory_efficiency': ('1', 'Elementwise: achieved fraction of the memory bandwidth'),
+    'gemm_launch_latency_attention': ('s', 'Matrix product: time to start the kernels, module attention'),
+    'gemm_launch_latency_ffn': ('s', 'Matrix product: time to start the kernels, module ffn'),
+    'gemm_launch_latency_head': ('s', 'Matrix product: time to start the kernels, module head'),
+    'gemm_compute_efficiency_attention': ('1', 'Matrix product: achieved fraction of the peak, module attention'),
+    'gemm_compute_efficiency_ffn': ('1', 'Matrix product: achieved fraction of the peak, module ffn'),
+    'gemm_compute_efficiency_head': ('1', 'Matrix product: achieved fraction of the peak, module head'),
+    'gemm_memory_efficiency_attention': ('1', 'Matrix product: achieved fraction of the bandwidth, module attention'),
+    'gemm_memory_efficiency_ffn': ('1', 'Matrix product: achieved fraction of the bandwidth, module ffn'),
+    'gemm_memory_efficiency_head': ('1', 'Matrix product: achieved fraction of the bandwidth, module head'),
+    'gemm_overlap_attention': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module attention'),
+    'gemm_overlap_ffn': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module ffn'),
+    'gemm_overlap_head': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module head'),
+    'gemm_loop_attention': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module attention'),
+    'gemm_loop_ffn': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module ffn'),
+    'gemm_loop_head': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module head'),
+    'gemm_split_attention': ('1', 'Matrix product: depth beyond which it is cut over processors, module attention'),
+    'gemm_split_ffn': ('1', 'Matrix product: depth beyond which it is cut over processors, module ffn'),
+    'gemm_split_head': ('1', 'Matrix product: depth beyond which it is cut over processors, module head'),
+    'gemm_tall_attention': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module attention'),
+    'gemm_tall_ffn': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module ffn'),
+    'gemm_tall_head': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module head'),
+    'gemm_edge_attention': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module attention'),
+    'gemm_edge_ffn': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module ffn'),
+    'gemm_edge_head': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module head'),
+    'gemm_row_attention': ('s', 'Matrix product: time to convert a row, beyond its bytes, module attention'),
+    'gemm_row_ffn': ('s', 'Matrix product: time to convert a row, beyond its bytes, module ffn'),
+    'gemm_row_head': ('s', 'Matrix product: time to convert a row, beyond its bytes, module head'),
+    'gemm_move_attention': ('B', 'Matrix product: bytes moved to convert an element, module attention'),
+    'gemm_move_ffn': ('B', 'Matrix product: bytes moved to convert an element, module ffn'),
+    'gemm_move_head': ('B', 'Matrix product: bytes moved to convert an element, module head'),
+    'send_scale_up_hop_latency': ('s', 'send, scale-up: latency of one scale-up hop'),
+    'send_scale_up_link_efficiency': ('1', "send, scale-up: achieved fraction of the link's bandwidth"),
+    'send_scale_out_hop_latency': ('s', 'send, scale-out: latency of one scale-out hop'),
+    'send_scale_out_link_efficiency': ('1', "send, scale-out: achieved fraction of the link's bandwidth"),
     'dp': ('1', 'attention data-parallel degree'),
+    'serving_decode_slowdown': ('1', 'engine: time of kernels in a decode step over their time alone'),
+    'serving_launch_slowdown': ('1', 'engine: time to start kernels in a decode step, one behind the other, over their own'),
+    'serving_dependent_start': ('1', 'engine: the same where a kernel starts before the one before it ends'),
+    'serving_link_slowdown': ('1', 'engine: time of collectives in a decode step over their time alone'),
+    'serving_prefill_slowdown': ('1', 'engine: time of a prefill step over that of its operators alone'),
+    'serving_step_overhead': ('s', 'engine: host time of a decode step that nothing hides'),
+    'serving_synchronous_overhead': ('s', 'engine: the same, more, where a step is prepared after the one before it'),
+    'serving_synchronous_request': ('s', 'engine: and for each running request'),
+    'serving_host_launch': ('s', 'engine: host time to launch a kernel of a prefill step, which runs eagerly'),
+    'serving_request_overhead': ('s', 'engine: on the way of a request to the scheduler and of its first token back'),
     'ep': ('1', 'expert-parallel degree'),
     'tp': ('1', 'tensor-parallel degree'),
     'block_out_embedding': ('1', 'output rows that share a scale, module embedding'),
@@ -65,10 +147,13 @@ INPUTS = {
     'scale_byte_head': ('B', "bytes of a block's scale, module head"),
     'tensor_byte_head': ('B', "bytes of a tensor's scale, module head"),
     'weight_byte_head': ('B', 'bytes of a weight element, module head'),
+    'peak_head': ('FLOP/s', 'dense peak in the format that head computes in'),
     'peak_attention': ('FLOP/s', 'dense peak in the format that attention computes in'),
+    'converts_attention': ('1', '1 where attention computes in a narrower format than its activations have, else 0'),
     'peak_attention_core': ('FLOP/s', 'dense peak in the format that attention_core computes in'),
     'peak_ffn': ('FLOP/s', 'dense peak in the format that ffn computes in'),
-    'peak_head': ('FLOP/s', 'dense peak in the format that head computes in'),
+    'converts_ffn': ('1', '1 where ffn computes in a narrower format than its activations have, else 0'),
+    'converts_head': ('1', '1 where head computes in a narrower format than its activations have, else 0'),
 }
 
 OUTPUTS = {
@@ -185,28 +270,44 @@ def _turn(gap, slope, count):
     return np.fmin(np.fmax(np.ceil(-gap / slope), 0.0), count)
 
 
-def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
+def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, dependent_launch, synchronous, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, framework_byte, memory_utilization, memory_weight_share, memory_reserved_share, prefill_attention_launch_latency_attention_core, prefill_attention_compute_efficiency_attention_core, prefill_attention_memory_efficiency_attention_core, prefill_attention_block_latency_attention_core, prefill_attention_depth_attention_core, prefill_attention_overlap_attention_core, prefill_attention_softmax_attention_core, prefill_attention_passes_attention_core, decode_attention_launch_latency_attention_core, decode_attention_compute_efficiency_attention_core, decode_attention_memory_efficiency_attention_core, decode_attention_block_latency_attention_core, decode_attention_depth_attention_core, decode_attention_overlap_attention_core, all_reduce_scale_up_launch_latency, all_reduce_scale_up_hop_latency, all_reduce_scale_up_direct_efficiency, all_reduce_scale_up_link_efficiency, all_reduce_scale_up_switch_latency, all_reduce_scale_up_contention, all_gather_scale_up_launch_latency, all_gather_scale_up_hop_latency, all_gather_scale_up_direct_efficiency, all_gather_scale_up_link_efficiency, all_gather_scale_up_switch_latency, all_gather_scale_up_contention, all_reduce_scale_out_launch_latency, all_reduce_scale_out_hop_latency, all_reduce_scale_out_direct_efficiency, all_reduce_scale_out_link_efficiency, all_reduce_scale_out_switch_latency, all_reduce_scale_out_contention, all_gather_scale_out_launch_latency, all_gather_scale_out_hop_latency, all_gather_scale_out_direct_efficiency, all_gather_scale_out_link_efficiency, all_gather_scale_out_switch_latency, all_gather_scale_out_contention, elementwise_launch_latency, elementwise_memory_efficiency, gemm_launch_latency_attention, gemm_launch_latency_ffn, gemm_launch_latency_head, gemm_compute_efficiency_attention, gemm_compute_efficiency_ffn, gemm_compute_efficiency_head, gemm_memory_efficiency_attention, gemm_memory_efficiency_ffn, gemm_memory_efficiency_head, gemm_overlap_attention, gemm_overlap_ffn, gemm_overlap_head, gemm_loop_attention, gemm_loop_ffn, gemm_loop_head, gemm_split_attention, gemm_split_ffn, gemm_split_head, gemm_tall_attention, gemm_tall_ffn, gemm_tall_head, gemm_edge_attention, gemm_edge_ffn, gemm_edge_head, gemm_row_attention, gemm_row_ffn, gemm_row_head, gemm_move_attention, gemm_move_ffn, gemm_move_head, send_scale_up_hop_latency, send_scale_up_link_efficiency, send_scale_out_hop_latency, send_scale_out_link_efficiency, dp, serving_decode_slowdown, serving_launch_slowdown, serving_dependent_start, serving_link_slowdown, serving_prefill_slowdown, serving_step_overhead, serving_synchronous_overhead, serving_synchronous_request, serving_host_launch, serving_request_overhead, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_head, peak_attention, converts_attention, peak_attention_core, peak_ffn, converts_ffn, converts_head):
     valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 28) == 0) & (np.floor((28)/(tp))*(tp) == 28) & (np.floor((np.maximum(4, tp))/(np.minimum(4, tp)))*(np.minimum(4, tp)) == np.maximum(4, tp)) & (np.floor((18944)/(tp))*(tp) == 18944) & (ep - 1 == 0) & ((1 - scale_out_links)*np.maximum(0, -domain + dp*pp*tp) == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
-    inverse_compute_efficiency = 1/compute_efficiency
-    inverse_link_efficiency = 1/link_efficiency
+    inverse_scale_out_bandwidth = 1/scale_out_bandwidth
+    inverse_prefill_attention_compute_efficiency_attention_core = 1/prefill_attention_compute_efficiency_attention_core
+    inverse_prefill_attention_memory_efficiency_attention_core = 1/prefill_attention_memory_efficiency_attention_core
+    inverse_decode_attention_compute_efficiency_attention_core = 1/decode_attention_compute_efficiency_attention_core
+    inverse_decode_attention_memory_efficiency_attention_core = 1/decode_attention_memory_efficiency_attention_core
+    inverse_all_reduce_scale_up_direct_efficiency = 1/all_reduce_scale_up_direct_efficiency
+    inverse_all_reduce_scale_up_link_efficiency = 1/all_reduce_scale_up_link_efficiency
+    inverse_all_gather_scale_up_direct_efficiency = 1/all_gather_scale_up_direct_efficiency
+    inverse_all_gather_scale_up_link_efficiency = 1/all_gather_scale_up_link_efficiency
+    inverse_all_reduce_scale_out_direct_efficiency = 1/all_reduce_scale_out_direct_efficiency
+    inverse_all_reduce_scale_out_link_efficiency = 1/all_reduce_scale_out_link_efficiency
+    inverse_all_gather_scale_out_direct_efficiency = 1/all_gather_scale_out_direct_efficiency
+    inverse_all_gather_scale_out_link_efficiency = 1/all_gather_scale_out_link_efficiency
+    inverse_elementwise_memory_efficiency = 1/elementwise_memory_efficiency
+    inverse_gemm_compute_efficiency_attention = 1/gemm_compute_efficiency_attention
+    inverse_gemm_compute_efficiency_ffn = 1/gemm_compute_efficiency_ffn
+    inverse_gemm_compute_efficiency_head = 1/gemm_compute_efficiency_head
+    inverse_gemm_memory_efficiency_attention = 1/gemm_memory_efficiency_attention
+    inverse_gemm_memory_efficiency_ffn = 1/gemm_memory_efficiency_ffn
+    inverse_gemm_memory_efficiency_head = 1/gemm_memory_efficiency_head
+    inverse_send_scale_up_link_efficiency = 1/send_scale_up_link_efficiency
+    inverse_send_scale_out_link_efficiency = 1/send_scale_out_link_efficiency
     inverse_dp = 1/dp
     inverse_tp = 1/tp
-    inverse_block_out_attention = 1/block_out_attention
-    inverse_block_in_attention = 1/block_in_attention
-    inverse_block_out_ffn = 1/block_out_ffn
-    inverse_block_in_ffn = 1/block_in_ffn
+    inverse_peak_head = 1/peak_head
     inverse_peak_attention = 1/peak_attention
     inverse_peak_attention_core = 1/peak_attention_core
     inverse_peak_ffn = 1/peak_ffn
-    inverse_peak_head = 1/peak_head
-    shared_0 = batch*inverse_dp
-    schedule_sequences = np.ceil(shared_0)
+    schedule_sequences = np.ceil(batch/dp)
     schedule_decode_sequences = np.ceil(schedule_sequences/microbatches)
-    shared_1 = isl*schedule_sequences
-    schedule_prefill_tokens = shared_1
+    inverse_schedule_decode_sequences = 1/schedule_decode_sequences
+    shared_0 = isl*schedule_sequences
+    schedule_prefill_tokens = shared_0
     schedule_step_tokens = np.minimum(max_num_batched_tokens, isl*schedule_decode_sequences)
     schedule_prefill_ratio = schedule_prefill_tokens/schedule_step_tokens
     schedule_whole_steps = np.floor(schedule_prefill_ratio)
@@ -216,378 +317,589 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     schedule_rest_steps = schedule_prefill_steps - schedule_whole_steps
     schedule_rest_tokens = schedule_prefill_tokens - schedule_step_tokens*schedule_whole_steps
     schedule_piece = np.minimum(isl, schedule_step_tokens)
-    inverse_schedule_piece = 1/schedule_piece
     schedule_decode_steps = osl - 1
     stored_embedding_embedding_weight = scale_byte_embedding*np.ceil(3584/block_in_embedding)*np.ceil(152064/block_out_embedding) + tensor_byte_embedding + 544997376*weight_byte_embedding
     stored_attention_full_norm_weight = 3584*weight_byte_norm
-    shared_2 = scale_byte_attention*np.ceil(3584*inverse_block_in_attention)
-    del inverse_block_in_attention
-    stored_attention_full_q_proj_weight = shared_2*np.ceil(3584*inverse_block_out_attention) + tensor_byte_attention + 12845056*weight_byte_attention
-    stored_attention_full_k_proj_weight = shared_2*np.ceil(512*inverse_block_out_attention) + tensor_byte_attention + 1835008*weight_byte_attention
-    del inverse_block_out_attention, shared_2
+    shared_1 = scale_byte_attention*np.ceil(3584/block_in_attention)
+    stored_attention_full_q_proj_weight = shared_1*np.ceil(3584/block_out_attention) + tensor_byte_attention + 12845056*weight_byte_attention
+    stored_attention_full_k_proj_weight = shared_1*np.ceil(512/block_out_attention) + tensor_byte_attention + 1835008*weight_byte_attention
+    del shared_1
     stored_attention_full_k_proj_bias = 512*weight_byte_norm
-    shared_3 = tensor_byte_ffn + 67895296*weight_byte_ffn
-    stored_ffn_dense_gate_proj_weight = scale_byte_ffn*np.ceil(3584*inverse_block_in_ffn)*np.ceil(18944*inverse_block_out_ffn) + shared_3
-    stored_ffn_dense_down_proj_weight = scale_byte_ffn*np.ceil(18944*inverse_block_in_ffn)*np.ceil(3584*inverse_block_out_ffn) + shared_3
-    del inverse_block_in_ffn, inverse_block_out_ffn, shared_3
+    shared_2 = tensor_byte_ffn + 67895296*weight_byte_ffn
+    stored_ffn_dense_gate_proj_weight = scale_byte_ffn*np.ceil(3584/block_in_ffn)*np.ceil(18944/block_out_ffn) + shared_2
+    stored_ffn_dense_down_proj_weight = scale_byte_ffn*np.ceil(18944/block_in_ffn)*np.ceil(3584/block_out_ffn) + shared_2
+    del shared_2
     stored_head_lm_head_weight = scale_byte_head*np.ceil(3584/block_in_head)*np.ceil(152064/block_out_head) + tensor_byte_head + 544997376*weight_byte_head
-    rates_second_per_byte = inverse_memory_bandwidth/memory_efficiency
-    shared_4 = inverse_tp*stored_embedding_embedding_weight
-    del stored_embedding_embedding_weight
-    shared_5 = (6.576178451178451e-06)*shared_4
-    prefill_embedding_lookup_move_per_tokens = rates_second_per_byte*(3585*activation_byte + shared_5)
-    prefill_attention_full_residual_to_norm_move_fixed = rates_second_per_byte*stored_attention_full_norm_weight
-    shared_6 = 14336*activation_byte
-    prefill_attention_full_residual_to_norm_move_per_tokens = rates_second_per_byte*shared_6
-    rates_second_per_flop_attention = inverse_compute_efficiency*inverse_peak_attention
-    shared_7 = 1/np.minimum(4, tp)
-    shared_8 = 25690112*inverse_tp
-    prefill_attention_full_q_proj_to_v_proj_compute_per_tokens = rates_second_per_flop_attention*(7340032*shared_7 + shared_8)
-    shared_10 = inverse_tp*stored_attention_full_q_proj_weight
-    del stored_attention_full_q_proj_weight
-    shared_11 = 2*shared_7
-    shared_12 = shared_11*stored_attention_full_k_proj_bias
-    shared_13 = shared_11*stored_attention_full_k_proj_weight
-    del shared_11
-    shared_9 = inverse_tp*stored_attention_full_norm_weight
-    prefill_attention_full_q_proj_to_v_proj_move_fixed = rates_second_per_byte*(shared_10 + shared_12 + shared_13 + shared_9)
-    shared_14 = 1024*shared_7
-    shared_15 = 3584*inverse_tp + 3584
-    shared_16 = activation_byte*rates_second_per_byte
-    prefill_attention_full_q_proj_to_v_proj_move_per_tokens = shared_16*(shared_14 + shared_15)
-    shared_17 = kv_byte*shared_14
-    shared_18 = 7168*inverse_tp
-    prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens = rates_second_per_byte*(activation_byte*shared_14 + activation_byte*shared_18 + shared_17)
-    del shared_14
-    rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
-    prefill_attention_full_score_to_attend_compute_per_pairs = 14336*inverse_tp*rates_second_per_flop_attention_core
-    prefill_attention_full_score_to_attend_move_per_seq = shared_16*shared_18
-    prefill_attention_full_score_to_attend_move_per_context = rates_second_per_byte*shared_17
-    prefill_attention_full_o_proj_compute_per_tokens = rates_second_per_flop_attention*shared_8
-    del shared_8
-    prefill_attention_full_o_proj_move_fixed = rates_second_per_byte*shared_10
-    prefill_attention_full_o_proj_move_per_tokens = shared_15*shared_16
+    shared_3 = (6.576178451178451e-06)*inverse_tp*stored_embedding_embedding_weight
+    prefill_embedding_lookup_byte_per_tokens = 3585*activation_byte + shared_3
+    shared_4 = np.minimum(domain, tp)
+    shared_5 = shared_4 - 1
+    shared_6 = shared_5/shared_4
+    shared_7 = 7168*activation_byte
+    prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens = shared_6*shared_7
+    shared_8 = 3584*activation_byte
+    prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens = shared_8
+    prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed = shared_4
+    del shared_4
+    prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed = np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_5))
+    inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed = 1/prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed = np.minimum(1, shared_5)
+    del shared_5
+    shared_9 = np.ceil(tp/np.minimum(domain, tp))
+    shared_10 = shared_9 - 1
+    shared_11 = shared_10/(np.ceil(tp/np.minimum(domain, tp))*np.minimum(domain, tp))
+    prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens = shared_11*shared_7
+    del shared_7
+    prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed = shared_9
+    del shared_9
+    prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed = np.minimum(1, shared_10)
+    del shared_10
+    shared_12 = 14336*activation_byte
+    prefill_attention_full_residual_to_norm_byte_per_tokens = shared_12
+    shared_13 = np.minimum(4, tp)
+    shared_14 = 1/shared_13
+    shared_15 = 1024*shared_14
+    shared_16 = 3584*inverse_tp
+    shared_17 = shared_15 + shared_16
+    prefill_attention_full_q_proj_to_v_proj_columns_fixed = shared_17
+    shared_18 = 25690112*inverse_tp
+    prefill_attention_full_q_proj_to_v_proj_flop_per_tokens = 7340032*shared_14 + shared_18
+    shared_19 = inverse_tp*stored_attention_full_norm_weight
+    shared_20 = inverse_tp*stored_attention_full_q_proj_weight
+    shared_21 = 2*shared_14
+    prefill_attention_full_q_proj_to_v_proj_byte_fixed = shared_19 + shared_20 + shared_21*stored_attention_full_k_proj_bias + shared_21*stored_attention_full_k_proj_weight
+    del shared_21
+    prefill_attention_full_q_proj_to_v_proj_byte_per_tokens = activation_byte*(shared_17 + 3584)
+    del shared_17
+    shared_22 = kv_byte*shared_15
+    shared_23 = activation_byte*inverse_tp
+    shared_24 = 7168*shared_23
+    prefill_attention_full_q_rope_to_v_cache_store_byte_per_tokens = activation_byte*shared_15 + shared_22 + shared_24
     del shared_15
-    rates_second_per_flop_ffn = inverse_compute_efficiency*inverse_peak_ffn
-    shared_19 = inverse_tp*rates_second_per_flop_ffn
-    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 271581184*shared_19
-    shared_20 = inverse_tp*stored_ffn_dense_gate_proj_weight
-    del stored_ffn_dense_gate_proj_weight
-    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = 2*rates_second_per_byte*shared_20
-    shared_21 = activation_byte*(37888*inverse_tp + 3584)
-    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_21
-    shared_22 = 56832*inverse_tp
-    prefill_ffn_dense_act_move_per_tokens = shared_16*shared_22
-    prefill_ffn_dense_down_proj_compute_per_tokens = 135790592*shared_19
-    del shared_19
-    shared_23 = inverse_tp*stored_ffn_dense_down_proj_weight
-    del stored_ffn_dense_down_proj_weight
-    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_23
-    prefill_ffn_dense_down_proj_move_per_tokens = shared_16*(18944*inverse_tp + 3584)
+    prefill_attention_full_score_to_attend_flop_per_pairs = 14336*inverse_tp
+    prefill_attention_full_score_to_attend_byte_per_seq = shared_24
+    del shared_24
+    prefill_attention_full_score_to_attend_byte_per_context = shared_22
+    del shared_22
+    prefill_attention_full_score_to_attend_kv_heads_fixed = 4*shared_14
+    inverse_prefill_attention_full_score_to_attend_kv_heads_fixed = 1/prefill_attention_full_score_to_attend_kv_heads_fixed
+    prefill_attention_full_score_to_attend_group_fixed = 7*inverse_tp*shared_13
+    del shared_13
+    prefill_attention_full_o_proj_depth_fixed = shared_16
+    prefill_attention_full_o_proj_flop_per_tokens = shared_18
+    del shared_18
+    prefill_attention_full_o_proj_byte_fixed = shared_20
+    prefill_attention_full_o_proj_byte_per_tokens = activation_byte*(shared_16 + 3584)
     del shared_16
-    rates_second_per_flop_head = inverse_compute_efficiency*inverse_peak_head
-    del inverse_compute_efficiency
-    shared_24 = 1089994752*inverse_tp
-    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_24
-    shared_25 = inverse_tp*stored_head_lm_head_weight
-    del stored_head_lm_head_weight
-    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_25
-    shared_26 = 3584*activation_byte
-    shared_27 = 152064*logit_byte
-    shared_28 = inverse_tp*shared_27
-    shared_29 = shared_26 + shared_28
-    prefill_head_lm_head_move_per_tokens = rates_second_per_byte*shared_29
-    shared_30 = activation_byte + shared_27
-    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_30
-    shared_31 = np.minimum(domain, tp)
-    shared_32 = 1/shared_31
-    shared_33 = shared_31 - 1
-    shared_34 = shared_32*shared_33
-    shared_35 = 7168*activation_byte
-    prefill_embedding_link_scale_up_byte_0 = shared_34*shared_35
-    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_33))
-    shared_36 = np.ceil(shared_32*tp)
-    shared_37 = shared_36 - 1
-    shared_38 = shared_32*shared_37/shared_36
-    del shared_32
-    prefill_embedding_link_scale_out_byte_0 = shared_35*shared_38
+    shared_25 = 37888*inverse_tp
+    prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed = shared_25
+    prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens = 271581184*inverse_tp
+    shared_26 = inverse_tp*stored_ffn_dense_gate_proj_weight
+    prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed = 2*shared_26
+    prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens = activation_byte*(shared_25 + 3584)
+    del shared_25
+    prefill_ffn_dense_act_byte_per_tokens = 56832*shared_23
+    del shared_23
+    shared_27 = 18944*inverse_tp
+    prefill_ffn_dense_down_proj_depth_fixed = shared_27
+    prefill_ffn_dense_down_proj_flop_per_tokens = 135790592*inverse_tp
+    shared_28 = inverse_tp*stored_ffn_dense_down_proj_weight
+    prefill_ffn_dense_down_proj_byte_fixed = shared_28
+    prefill_ffn_dense_down_proj_byte_per_tokens = activation_byte*(shared_27 + 3584)
+    del shared_27
+    shared_29 = 152064*inverse_tp
+    prefill_head_lm_head_columns_fixed = shared_29
+    prefill_head_lm_head_flop_per_tokens = 1089994752*inverse_tp
+    shared_30 = inverse_tp*stored_head_lm_head_weight
+    prefill_head_lm_head_byte_fixed = shared_30
+    shared_31 = logit_byte*shared_29
+    del shared_29
+    prefill_head_lm_head_byte_per_tokens = shared_31 + shared_8
+    shared_32 = 152064*logit_byte
+    prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens = shared_32*shared_6
+    del shared_6
+    prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens = shared_11*shared_32
+    del shared_11
+    shared_33 = activation_byte + shared_32
+    prefill_head_sample_byte_per_tokens = shared_33
+    shared_34 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain/(dp*tp)))))
+    shared_35 = pp - shared_34
+    prefill_pipeline_send_scale_up_byte_per_tokens = shared_35*shared_8
+    prefill_pipeline_send_scale_up_hops_fixed = shared_35
+    prefill_pipeline_send_scale_up_bandwidth_fixed = np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
+    inverse_prefill_pipeline_send_scale_up_bandwidth_fixed = 1/prefill_pipeline_send_scale_up_bandwidth_fixed
+    prefill_pipeline_send_scale_up_together_fixed = np.minimum(1, shared_35)
     del shared_35
-    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
-    prefill_embedding_link_hops = scale_out_latency*(2*shared_36 - 2) + scale_up_latency*(2*shared_31 - 2)
-    del shared_31, shared_36
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    prefill_head_link_scale_up_byte_0 = shared_27*shared_34
+    shared_36 = shared_34 - 1
     del shared_34
-    prefill_head_link_scale_out_byte_0 = shared_27*shared_38
+    prefill_pipeline_send_scale_out_byte_per_tokens = shared_36*shared_8
+    prefill_pipeline_send_scale_out_hops_fixed = shared_36
+    prefill_pipeline_send_scale_out_together_fixed = np.minimum(1, shared_36)
+    del shared_36
+    shared_37 = inverse_scale_out_bandwidth*schedule_step_tokens
+    shared_38 = inverse_all_reduce_scale_out_direct_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    del inverse_all_reduce_scale_out_direct_efficiency
+    shared_39 = np.maximum(0, prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed - 2)
+    shared_40 = inverse_all_reduce_scale_out_link_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens*(all_reduce_scale_out_contention*shared_39 + 1)
+    del inverse_all_reduce_scale_out_link_efficiency
+    shared_41 = prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed - 1
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed
+    shared_42 = all_reduce_scale_out_hop_latency*shared_41 + all_reduce_scale_out_launch_latency
+    shared_43 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_step_tokens
+    shared_44 = prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed - 1
+    shared_45 = inverse_all_reduce_scale_up_direct_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens*shared_44
+    del inverse_all_reduce_scale_up_direct_efficiency, prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens
+    shared_46 = np.maximum(0, prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed - 2)
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed
+    shared_47 = inverse_all_reduce_scale_up_link_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens*(all_reduce_scale_up_contention*shared_46 + 1)
+    del inverse_all_reduce_scale_up_link_efficiency
+    shared_48 = all_reduce_scale_up_hop_latency*shared_44 + all_reduce_scale_up_launch_latency
+    prefill_embedding_lookup_all_reduce_tp_full_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_42 + np.minimum(shared_37*shared_38, all_reduce_scale_out_switch_latency + shared_37*shared_40)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_48 + np.minimum(shared_43*shared_45, all_reduce_scale_up_switch_latency + shared_43*shared_47))
+    del shared_43
+    shared_49 = inverse_scale_out_bandwidth*shared_38
     del shared_38
-    prefill_head_link_hops = scale_out_latency*shared_37 + scale_up_latency*shared_33
-    del shared_33, shared_37
-    prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    del rates_second_per_byte_scale_up_0
-    shared_39 = inverse_dp*inverse_tp
-    del inverse_dp
-    shared_40 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_39))))
-    shared_41 = pp - shared_40
-    prefill_pipeline_link_scale_up_byte_0 = shared_26*shared_41
-    rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
-    del inverse_link_efficiency
-    shared_42 = shared_40 - 1
-    del shared_40
-    prefill_pipeline_link_scale_out_byte_0 = shared_26*shared_42
-    del shared_26
-    prefill_pipeline_link_hops = scale_out_latency*shared_42 + scale_up_latency*shared_41
-    del shared_41, shared_42
-    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_1
-    del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_1
-    prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
-    prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
-    prefill_attention_full_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_full_q_proj_to_v_proj_rest_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
-    shared_43 = inverse_schedule_piece*isl
-    del inverse_schedule_piece
-    shared_44 = np.floor(shared_43)
-    prefill_attention_full_score_to_attend_0_pieces = shared_44
-    prefill_attention_full_score_to_attend_0_move = schedule_piece*schedule_sequences*(prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq)
-    shared_45 = schedule_piece + 1
-    prefill_attention_full_score_to_attend_0_gap = -prefill_attention_full_score_to_attend_0_move + (0.5)*prefill_attention_full_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_45
-    shared_46 = (schedule_piece*schedule_piece)
-    shared_47 = prefill_attention_full_score_to_attend_move_per_context*schedule_piece
-    prefill_attention_full_score_to_attend_0_slope = schedule_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs*shared_46 - shared_47)
-    shared_48 = -shared_44 + np.ceil(shared_43)
-    prefill_attention_full_score_to_attend_1_pieces = shared_48
-    shared_49 = schedule_piece*shared_44
-    shared_50 = isl - shared_49
-    shared_51 = shared_50*((0.5)*isl + (0.5)*shared_49 + 0.5)
-    prefill_attention_full_score_to_attend_1_compute = prefill_attention_full_score_to_attend_compute_per_pairs*schedule_sequences*shared_51
-    prefill_attention_full_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_full_score_to_attend_move_per_context + prefill_attention_full_score_to_attend_move_per_seq*shared_50)
+    shared_50 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_rest_tokens
+    prefill_embedding_lookup_all_reduce_tp_rest_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_42 + np.minimum(schedule_rest_tokens*shared_49, all_reduce_scale_out_switch_latency + inverse_scale_out_bandwidth*schedule_rest_tokens*shared_40)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_48 + np.minimum(shared_45*shared_50, all_reduce_scale_up_switch_latency + shared_47*shared_50))
     del shared_50
-    shared_52 = prefill_attention_full_score_to_attend_0_pieces - 1
-    shared_54 = (0.5)*prefill_attention_full_score_to_attend_0_slope
-    shared_53 = _turn(prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_0_pieces)
+    shared_51 = inverse_elementwise_memory_efficiency*inverse_memory_bandwidth
+    del inverse_elementwise_memory_efficiency
+    shared_52 = prefill_embedding_lookup_byte_per_tokens*shared_51
+    del prefill_embedding_lookup_byte_per_tokens
+    prefill_embedding_per_token = shared_52
+    prefill_embedding_work = prefill_embedding_per_token*schedule_prefill_tokens
+    prefill_embedding_link = prefill_embedding_lookup_all_reduce_tp_full_step*schedule_whole_steps + prefill_embedding_lookup_all_reduce_tp_rest_step*schedule_rest_steps
+    del prefill_embedding_lookup_all_reduce_tp_rest_step
+    shared_53 = 1 - gemm_overlap_attention
+    shared_54 = inverse_gemm_memory_efficiency_attention*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_attention
+    shared_55 = shared_54*(prefill_attention_full_q_proj_to_v_proj_byte_fixed + prefill_attention_full_q_proj_to_v_proj_byte_per_tokens*schedule_step_tokens)
+    shared_56 = np.minimum(1, (0.00390625)*schedule_step_tokens)
+    shared_57 = gemm_tall_attention*shared_56 + 1
+    shared_58 = gemm_loop_attention*np.minimum(3584, gemm_split_attention)
+    shared_59 = inverse_gemm_compute_efficiency_attention*inverse_peak_attention
+    del inverse_gemm_compute_efficiency_attention
+    shared_60 = shared_59*(2*gemm_edge_attention*prefill_attention_full_q_proj_to_v_proj_columns_fixed + prefill_attention_full_q_proj_to_v_proj_flop_per_tokens)
+    del prefill_attention_full_q_proj_to_v_proj_columns_fixed, prefill_attention_full_q_proj_to_v_proj_flop_per_tokens
+    shared_61 = schedule_step_tokens*shared_60 + shared_57*shared_58
+    shared_62 = gemm_move_attention*inverse_memory_bandwidth
+    shared_63 = converts_attention*(gemm_row_attention + 3584*shared_62)
+    prefill_attention_full_q_proj_to_v_proj_full_step = schedule_step_tokens*shared_63 + shared_53*np.minimum(shared_55, shared_61) + np.maximum(shared_55, shared_61)
+    del shared_55, shared_61
+    shared_64 = shared_54*(prefill_attention_full_q_proj_to_v_proj_byte_fixed + prefill_attention_full_q_proj_to_v_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_65 = np.minimum(1, (0.00390625)*schedule_rest_tokens)
+    shared_66 = gemm_tall_attention*shared_65 + 1
+    shared_67 = schedule_rest_tokens*shared_60 + shared_58*shared_66
+    prefill_attention_full_q_proj_to_v_proj_rest_step = schedule_rest_tokens*shared_63 + shared_53*np.minimum(shared_64, shared_67) + np.maximum(shared_64, shared_67)
+    del shared_64, shared_67
+    schedule_prompts = schedule_step_tokens/schedule_piece
+    shared_68 = isl/schedule_piece
+    shared_69 = np.floor(shared_68)
+    prefill_attention_full_score_to_attend_0_pieces = shared_69
+    shared_70 = (0.0078125)*schedule_piece
+    shared_71 = prefill_attention_full_score_to_attend_group_fixed*prefill_attention_full_score_to_attend_kv_heads_fixed
+    shared_72 = prefill_attention_block_latency_attention_core*shared_71
+    shared_73 = shared_72*np.ceil(shared_70)
+    shared_74 = schedule_piece + 1
+    shared_75 = (0.5)*schedule_piece
+    shared_76 = (0.0078125)*prefill_attention_softmax_attention_core + 1
+    shared_77 = prefill_attention_full_score_to_attend_flop_per_pairs*shared_76/(peak_attention_core*prefill_attention_compute_efficiency_attention_core)
+    shared_78 = shared_77*(prefill_attention_depth_attention_core/np.maximum(1, (0.0078125)*prefill_attention_full_score_to_attend_group_fixed*prefill_attention_full_score_to_attend_kv_heads_fixed*schedule_piece*schedule_prompts) + 1)
+    prefill_attention_full_score_to_attend_0_compute = schedule_prompts*(shared_73 + shared_74*shared_75*shared_78)
+    shared_79 = prefill_attention_full_score_to_attend_byte_per_seq*(prefill_attention_passes_attention_core - 1)
+    shared_80 = inverse_prefill_attention_memory_efficiency_attention_core*schedule_piece
+    prefill_attention_full_score_to_attend_0_move = inverse_memory_bandwidth*schedule_prompts*shared_80*(prefill_attention_full_score_to_attend_byte_per_context + prefill_attention_full_score_to_attend_byte_per_seq + shared_79)
+    prefill_attention_full_score_to_attend_0_gap = prefill_attention_full_score_to_attend_0_compute - prefill_attention_full_score_to_attend_0_move
+    shared_81 = inverse_memory_bandwidth*prefill_attention_full_score_to_attend_byte_per_context
+    shared_82 = shared_80*shared_81
+    del shared_80
+    shared_83 = (schedule_piece*schedule_piece)
+    shared_84 = prefill_attention_depth_attention_core/np.maximum(1, schedule_prompts*shared_70*shared_71) + 1
+    del shared_71
+    prefill_attention_full_score_to_attend_0_slope = schedule_prompts*(inverse_peak_attention_core*inverse_prefill_attention_compute_efficiency_attention_core*prefill_attention_full_score_to_attend_flop_per_pairs*shared_76*shared_83*shared_84 - shared_82)
+    shared_85 = -shared_69 + np.ceil(shared_68)
+    del shared_68
+    prefill_attention_full_score_to_attend_1_pieces = shared_85
+    shared_86 = schedule_piece*shared_69
+    shared_87 = isl - shared_86
+    shared_88 = shared_87*((0.5)*isl + (0.5)*shared_86 + 0.5)
+    prefill_attention_full_score_to_attend_1_compute = schedule_prompts*(shared_72*np.ceil((0.0078125)*isl - shared_69*shared_70) + shared_77*shared_88*(prefill_attention_depth_attention_core/np.maximum(1, (0.0078125)*prefill_attention_full_score_to_attend_group_fixed*prefill_attention_full_score_to_attend_kv_heads_fixed*schedule_prompts*(isl - schedule_piece*np.floor(isl/schedule_piece))) + 1))
+    del prefill_attention_full_score_to_attend_group_fixed, shared_70, shared_72, shared_77
+    shared_89 = isl*prefill_attention_full_score_to_attend_byte_per_context
+    shared_90 = schedule_prompts/(memory_bandwidth*prefill_attention_memory_efficiency_attention_core)
+    prefill_attention_full_score_to_attend_1_move = shared_90*(prefill_attention_full_score_to_attend_byte_per_seq*shared_87 + shared_79*shared_87 + shared_89)
+    del shared_87
+    shared_91 = prefill_attention_full_score_to_attend_0_pieces - 1
+    shared_92 = schedule_prompts*shared_91
+    shared_94 = (0.5)*prefill_attention_full_score_to_attend_0_slope
+    shared_93 = _turn(prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_slope, prefill_attention_full_score_to_attend_0_pieces)
     del prefill_attention_full_score_to_attend_0_slope
-    shared_55 = shared_53*(prefill_attention_full_score_to_attend_0_gap + shared_54*(shared_53 - 1))
-    del shared_53
-    prefill_attention_full_score_to_attend_time = prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_move + (0.5)*schedule_sequences*shared_47*shared_52) + prefill_attention_full_score_to_attend_1_pieces*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + np.maximum(shared_55, prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_gap + shared_52*shared_54) - shared_55)
-    del prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_47, shared_52, shared_54, shared_55
-    prefill_attention_full_o_proj_full_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_full_o_proj_rest_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_rest_tokens)
+    shared_95 = shared_93*(prefill_attention_full_score_to_attend_0_gap + shared_94*(shared_93 - 1))
+    del shared_93
+    shared_96 = 1 - prefill_attention_overlap_attention_core
+    shared_97 = inverse_peak_attention_core*prefill_attention_full_score_to_attend_flop_per_pairs
+    del prefill_attention_full_score_to_attend_flop_per_pairs
+    prefill_attention_full_score_to_attend_time = schedule_sequences*(prefill_attention_full_score_to_attend_0_pieces*shared_96*(prefill_attention_full_score_to_attend_0_compute + prefill_attention_full_score_to_attend_0_move + (0.5)*shared_92*(inverse_prefill_attention_compute_efficiency_attention_core*shared_76*shared_83*shared_84*shared_97 + shared_82)) + prefill_attention_full_score_to_attend_1_pieces*prefill_attention_overlap_attention_core*np.maximum(prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move) + prefill_attention_full_score_to_attend_1_pieces*shared_96*(prefill_attention_full_score_to_attend_1_compute + prefill_attention_full_score_to_attend_1_move) + prefill_attention_overlap_attention_core*(prefill_attention_full_score_to_attend_0_pieces*(inverse_prefill_attention_memory_efficiency_attention_core*shared_75*shared_81*shared_92 + prefill_attention_full_score_to_attend_0_move) + np.maximum(shared_95, prefill_attention_full_score_to_attend_0_pieces*(prefill_attention_full_score_to_attend_0_gap + shared_91*shared_94) - shared_95)))/schedule_prompts
+    del inverse_prefill_attention_compute_efficiency_attention_core, inverse_prefill_attention_memory_efficiency_attention_core, prefill_attention_full_score_to_attend_0_compute, prefill_attention_full_score_to_attend_0_gap, prefill_attention_full_score_to_attend_0_move, prefill_attention_full_score_to_attend_0_pieces, prefill_attention_full_score_to_attend_1_compute, prefill_attention_full_score_to_attend_1_move, prefill_attention_full_score_to_attend_1_pieces, shared_76, shared_82, shared_84, shared_91, shared_92, shared_94, shared_95
+    shared_100 = shared_59*(7168*gemm_edge_attention + prefill_attention_full_o_proj_flop_per_tokens)
+    del prefill_attention_full_o_proj_flop_per_tokens, shared_59
+    shared_99 = gemm_loop_attention*np.minimum(gemm_split_attention, prefill_attention_full_o_proj_depth_fixed)
+    shared_101 = schedule_step_tokens*shared_100 + shared_57*shared_99
+    del shared_57
+    shared_102 = converts_attention*(gemm_row_attention + prefill_attention_full_o_proj_depth_fixed*shared_62)
+    del prefill_attention_full_o_proj_depth_fixed, shared_62
+    shared_98 = shared_54*(prefill_attention_full_o_proj_byte_fixed + prefill_attention_full_o_proj_byte_per_tokens*schedule_step_tokens)
+    prefill_attention_full_o_proj_full_step = schedule_step_tokens*shared_102 + shared_53*np.minimum(shared_101, shared_98) + np.maximum(shared_101, shared_98)
+    del shared_101, shared_98
+    shared_103 = shared_54*(prefill_attention_full_o_proj_byte_fixed + prefill_attention_full_o_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_104 = schedule_rest_tokens*shared_100 + shared_66*shared_99
+    del shared_66
+    prefill_attention_full_o_proj_rest_step = schedule_rest_tokens*shared_102 + shared_53*np.minimum(shared_103, shared_104) + np.maximum(shared_103, shared_104)
+    del shared_103, shared_104
     prefill_attention_full_full = prefill_attention_full_o_proj_full_step + prefill_attention_full_q_proj_to_v_proj_full_step
     del prefill_attention_full_o_proj_full_step, prefill_attention_full_q_proj_to_v_proj_full_step
-    prefill_attention_full_per_token = prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens + prefill_attention_full_residual_to_norm_move_per_tokens
-    prefill_attention_full_last = np.maximum(schedule_step_tokens*(prefill_attention_full_score_to_attend_move_per_context*shared_43 + prefill_attention_full_score_to_attend_move_per_seq), prefill_attention_full_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
-    del schedule_piece, shared_43
-    shared_56 = prefill_attention_full_residual_to_norm_move_fixed*schedule_prefill_steps
-    prefill_attention_full_work = prefill_attention_full_full*schedule_whole_steps + prefill_attention_full_per_token*schedule_prefill_tokens + prefill_attention_full_score_to_attend_time + schedule_rest_steps*(prefill_attention_full_o_proj_rest_step + prefill_attention_full_q_proj_to_v_proj_rest_step) + shared_56
+    prefill_attention_full_fixed = shared_51*stored_attention_full_norm_weight
+    prefill_attention_full_per_token = shared_51*(prefill_attention_full_q_rope_to_v_cache_store_byte_per_tokens + prefill_attention_full_residual_to_norm_byte_per_tokens)
+    shared_105 = shared_90*(prefill_attention_full_score_to_attend_byte_per_seq*schedule_piece + schedule_piece*shared_79 + shared_89)
+    del shared_79, shared_89, shared_90
+    shared_106 = schedule_prompts*(schedule_piece*shared_78*(isl - shared_75 + 0.5) + shared_73)
+    del schedule_piece, schedule_prompts, shared_73, shared_75, shared_78
+    prefill_attention_full_last = shared_96*np.minimum(shared_105, shared_106) + np.maximum(shared_105, shared_106)
+    del shared_105, shared_106, shared_96
+    shared_107 = prefill_attention_full_fixed*schedule_prefill_steps
+    prefill_attention_full_work = prefill_attention_full_full*schedule_whole_steps + prefill_attention_full_per_token*schedule_prefill_tokens + prefill_attention_full_score_to_attend_time + schedule_rest_steps*(prefill_attention_full_o_proj_rest_step + prefill_attention_full_q_proj_to_v_proj_rest_step) + shared_107
     del prefill_attention_full_o_proj_rest_step, prefill_attention_full_q_proj_to_v_proj_rest_step, prefill_attention_full_score_to_attend_time
-    prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_ffn_dense_down_proj_full_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_down_proj_rest_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
-    del schedule_rest_tokens
+    shared_108 = 1 - gemm_overlap_ffn
+    shared_109 = inverse_gemm_memory_efficiency_ffn*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_ffn
+    shared_110 = shared_109*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_step_tokens)
+    shared_111 = gemm_tall_ffn*shared_56 + 1
+    del shared_56
+    shared_112 = gemm_loop_ffn*np.minimum(3584, gemm_split_ffn)
+    shared_113 = inverse_gemm_compute_efficiency_ffn*inverse_peak_ffn
+    del inverse_gemm_compute_efficiency_ffn
+    shared_114 = shared_113*(2*gemm_edge_ffn*prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed + prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens)
+    del prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed, prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens
+    shared_115 = schedule_step_tokens*shared_114 + shared_111*shared_112
+    shared_116 = gemm_move_ffn*inverse_memory_bandwidth
+    shared_117 = converts_ffn*(gemm_row_ffn + 3584*shared_116)
+    prefill_ffn_dense_gate_proj_to_up_proj_full_step = schedule_step_tokens*shared_117 + shared_108*np.minimum(shared_110, shared_115) + np.maximum(shared_110, shared_115)
+    del shared_110, shared_115
+    shared_118 = shared_109*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_119 = gemm_tall_ffn*shared_65 + 1
+    del shared_65
+    shared_120 = schedule_rest_tokens*shared_114 + shared_112*shared_119
+    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = schedule_rest_tokens*shared_117 + shared_108*np.minimum(shared_118, shared_120) + np.maximum(shared_118, shared_120)
+    del shared_118, shared_120
+    shared_121 = shared_109*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_step_tokens)
+    shared_122 = gemm_loop_ffn*np.minimum(gemm_split_ffn, prefill_ffn_dense_down_proj_depth_fixed)
+    shared_123 = shared_113*(7168*gemm_edge_ffn + prefill_ffn_dense_down_proj_flop_per_tokens)
+    del prefill_ffn_dense_down_proj_flop_per_tokens, shared_113
+    shared_124 = schedule_step_tokens*shared_123 + shared_111*shared_122
+    del shared_111
+    shared_125 = converts_ffn*(gemm_row_ffn + prefill_ffn_dense_down_proj_depth_fixed*shared_116)
+    del prefill_ffn_dense_down_proj_depth_fixed, shared_116
+    prefill_ffn_dense_down_proj_full_step = schedule_step_tokens*shared_125 + shared_108*np.minimum(shared_121, shared_124) + np.maximum(shared_121, shared_124)
+    del shared_121, shared_124
+    shared_126 = shared_109*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_127 = schedule_rest_tokens*shared_123 + shared_119*shared_122
+    del shared_119
+    prefill_ffn_dense_down_proj_rest_step = schedule_rest_tokens*shared_125 + shared_108*np.minimum(shared_126, shared_127) + np.maximum(shared_126, shared_127)
+    del schedule_rest_tokens, shared_126, shared_127
     prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
     del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
-    prefill_ffn_dense_per_token = prefill_attention_full_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
-    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_56
-    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_56
+    prefill_ffn_dense_per_token = shared_51*(prefill_attention_full_residual_to_norm_byte_per_tokens + prefill_ffn_dense_act_byte_per_tokens)
+    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_107
+    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_107
     schedule_rows = schedule_sequences/schedule_prefill_steps
-    prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
-    prefill_head_work = schedule_prefill_steps*(prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_rows + prefill_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_rows)
+    shared_128 = 1 - gemm_overlap_head
+    shared_129 = inverse_gemm_memory_efficiency_head*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_head
+    shared_130 = shared_129*(prefill_head_lm_head_byte_fixed + prefill_head_lm_head_byte_per_tokens*schedule_rows)
+    shared_131 = gemm_loop_head*np.minimum(3584, gemm_split_head)
+    shared_132 = inverse_gemm_compute_efficiency_head*inverse_peak_head*(2*gemm_edge_head*prefill_head_lm_head_columns_fixed + prefill_head_lm_head_flop_per_tokens)
+    del inverse_gemm_compute_efficiency_head, prefill_head_lm_head_columns_fixed
+    shared_133 = schedule_rows*shared_132 + shared_131*(gemm_tall_head*np.minimum(1, (0.00390625)*schedule_rows) + 1)
+    shared_134 = converts_head*(3584*gemm_move_head*inverse_memory_bandwidth + gemm_row_head)
+    prefill_head_lm_head_step = schedule_rows*shared_134 + shared_128*np.minimum(shared_130, shared_133) + np.maximum(shared_130, shared_133)
+    del shared_130, shared_133
+    shared_135 = inverse_scale_out_bandwidth*prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens
+    shared_136 = inverse_all_gather_scale_out_direct_efficiency*shared_135
+    del inverse_all_gather_scale_out_direct_efficiency
+    shared_137 = inverse_all_gather_scale_out_link_efficiency*shared_135*(all_gather_scale_out_contention*shared_39 + 1)
+    del inverse_all_gather_scale_out_link_efficiency, shared_135, shared_39
+    shared_138 = all_gather_scale_out_hop_latency*shared_41 + all_gather_scale_out_launch_latency
+    del shared_41
+    shared_139 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens
+    shared_140 = inverse_all_gather_scale_up_direct_efficiency*shared_139
+    del inverse_all_gather_scale_up_direct_efficiency
+    shared_141 = inverse_all_gather_scale_up_link_efficiency*shared_139*(all_gather_scale_up_contention*shared_46 + 1)
+    del inverse_all_gather_scale_up_link_efficiency, shared_139, shared_46
+    shared_142 = all_gather_scale_up_hop_latency*shared_44 + all_gather_scale_up_launch_latency
+    del shared_44
+    prefill_head_lm_head_all_gather_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_138 + np.minimum(schedule_rows*shared_136, all_gather_scale_out_switch_latency + schedule_rows*shared_137)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_142 + np.minimum(schedule_rows*shared_140, all_gather_scale_up_switch_latency + schedule_rows*shared_141))
+    shared_143 = prefill_head_sample_byte_per_tokens*shared_51
+    del prefill_head_sample_byte_per_tokens
+    prefill_head_work = schedule_prefill_steps*(prefill_head_lm_head_step + schedule_rows*shared_143 + shared_51*(prefill_attention_full_residual_to_norm_byte_per_tokens*schedule_rows + stored_attention_full_norm_weight))
     del prefill_head_lm_head_step, schedule_rows
-    prefill_head_link = prefill_head_link_hops*schedule_prefill_steps + prefill_head_link_per_token*schedule_sequences
+    prefill_head_link = prefill_head_lm_head_all_gather_tp_step*schedule_prefill_steps
+    del prefill_head_lm_head_all_gather_tp_step
     prefill_attention_time = 28*prefill_attention_full_work
     prefill_ffn_time = 28*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_57 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 57*prefill_embedding_link + prefill_head_link + shared_57
-    shared_58 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 256*shared_58
-    shared_59 = prefill_communication_time + prefill_launch_time
-    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_59
+    shared_144 = prefill_pipeline_send_scale_out_hops_fixed*send_scale_out_hop_latency
+    del prefill_pipeline_send_scale_out_hops_fixed
+    shared_145 = inverse_send_scale_out_link_efficiency*prefill_pipeline_send_scale_out_byte_per_tokens
+    del inverse_send_scale_out_link_efficiency
+    shared_146 = prefill_pipeline_send_scale_up_hops_fixed*send_scale_up_hop_latency
+    del prefill_pipeline_send_scale_up_hops_fixed
+    shared_147 = prefill_pipeline_send_scale_up_byte_per_tokens*schedule_step_tokens
+    shared_148 = inverse_prefill_pipeline_send_scale_up_bandwidth_fixed*inverse_send_scale_up_link_efficiency
+    del inverse_prefill_pipeline_send_scale_up_bandwidth_fixed, inverse_send_scale_up_link_efficiency
+    prefill_communication_time = 57*prefill_embedding_link + prefill_head_link + prefill_pipeline_send_scale_out_together_fixed*(shared_144 + shared_145*shared_37) + prefill_pipeline_send_scale_up_together_fixed*(shared_146 + shared_147*shared_148)
+    del shared_37
+    shared_149 = 115*elementwise_launch_latency + 56*gemm_launch_latency_attention + 56*gemm_launch_latency_ffn + gemm_launch_latency_head
+    prefill_launch_time = schedule_prefill_steps*(28*prefill_attention_launch_latency_attention_core + shared_149)
+    shared_150 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_150
     inverse_prefill_chain = 1/prefill_chain
-    shared_60 = np.minimum(28, np.maximum(0, np.ceil(27.5 - np.ceil(28*inverse_pp))))
-    shared_61 = 28 - shared_60
-    shared_62 = np.floor(inverse_pp)
-    shared_63 = -9*shared_60 + shared_62 + 255
-    prefill_stage = prefill_head_link + prefill_head_work + shared_58*shared_63 + shared_61*(prefill_attention_full_work + prefill_embedding_link) + shared_61*(prefill_embedding_link + prefill_ffn_dense_work) + shared_62*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_58
-    shared_64 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_65 = prefill_attention_full_residual_to_norm_move_fixed + shared_64
-    prefill_bubble = shared_57 + shared_60*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_65) + shared_60*(5*launch_latency + prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_65) + (1 - shared_62)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_64)
-    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_57, shared_60, shared_64, shared_65
-    prefill_time = prefill_bubble + prefill_stage
+    shared_151 = np.minimum(28, np.maximum(0, np.ceil(27.5 - np.ceil(28/pp))))
+    shared_152 = 28 - shared_151
+    shared_153 = 2*elementwise_launch_latency
+    shared_154 = 2*gemm_launch_latency_attention + shared_153
+    shared_155 = prefill_attention_launch_latency_attention_core + shared_154
+    shared_156 = np.floor(1/pp)
+    shared_157 = 2*gemm_launch_latency_ffn + shared_153
+    shared_158 = elementwise_launch_latency*shared_156 + gemm_launch_latency_head + shared_152*shared_157 + shared_153
+    del shared_153
+    prefill_stage = prefill_head_link + prefill_head_work + schedule_prefill_steps*(shared_152*shared_155 + shared_158) + shared_152*(prefill_attention_full_work + prefill_embedding_link) + shared_152*(prefill_embedding_link + prefill_ffn_dense_work) + shared_156*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_full_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work
+    shared_159 = prefill_attention_full_fixed + prefill_embedding_lookup_all_reduce_tp_full_step
+    del prefill_attention_full_fixed
+    prefill_bubble = prefill_pipeline_send_scale_out_together_fixed*(prefill_pipeline_send_scale_out_byte_per_tokens*schedule_step_tokens/(scale_out_bandwidth*send_scale_out_link_efficiency) + shared_144) + prefill_pipeline_send_scale_up_together_fixed*(shared_146 + shared_147/(prefill_pipeline_send_scale_up_bandwidth_fixed*send_scale_up_link_efficiency)) + shared_151*(prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_157 + shared_159) + shared_151*(prefill_attention_full_full + prefill_attention_full_last + prefill_attention_full_per_token*schedule_step_tokens + shared_155 + shared_159) + (1 - shared_156)*(elementwise_launch_latency + prefill_embedding_lookup_all_reduce_tp_full_step + prefill_embedding_per_token*schedule_step_tokens)
+    del prefill_attention_full_full, prefill_attention_full_last, prefill_attention_full_per_token, prefill_embedding_lookup_all_reduce_tp_full_step, prefill_embedding_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, prefill_pipeline_send_scale_up_bandwidth_fixed, schedule_step_tokens, shared_147, shared_151, shared_155, shared_157, shared_159
+    prefill_engine = np.maximum(314*schedule_prefill_steps*serving_host_launch, serving_prefill_slowdown*(prefill_bubble + prefill_stage))
     del prefill_bubble, prefill_stage
-    inverse_prefill_time = 1/prefill_time
-    shared_66 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_66
-    del prefill_embedding_lookup_move_per_tokens
-    generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
-    del prefill_embedding_link_hops, prefill_embedding_link_per_token
-    generation_attention_full_residual_to_norm_step = prefill_attention_full_residual_to_norm_move_fixed + prefill_attention_full_residual_to_norm_move_per_tokens*schedule_decode_sequences
-    del prefill_attention_full_residual_to_norm_move_fixed, prefill_attention_full_residual_to_norm_move_per_tokens
-    generation_attention_full_q_proj_to_v_proj_step = np.maximum(prefill_attention_full_q_proj_to_v_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_q_proj_to_v_proj_move_fixed + prefill_attention_full_q_proj_to_v_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_attention_full_q_proj_to_v_proj_compute_per_tokens, prefill_attention_full_q_proj_to_v_proj_move_fixed, prefill_attention_full_q_proj_to_v_proj_move_per_tokens
-    shared_67 = isl + 1
-    generation_attention_full_score_to_attend_move = schedule_decode_sequences*(prefill_attention_full_score_to_attend_move_per_context*shared_67 + prefill_attention_full_score_to_attend_move_per_seq)
-    del prefill_attention_full_score_to_attend_move_per_seq
-    generation_attention_full_score_to_attend_gap = -generation_attention_full_score_to_attend_move + prefill_attention_full_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_67
-    generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_full_score_to_attend_compute_per_pairs - prefill_attention_full_score_to_attend_move_per_context)
-    del prefill_attention_full_score_to_attend_compute_per_pairs
-    shared_68 = schedule_decode_steps - 1
-    shared_70 = (0.5)*generation_attention_full_score_to_attend_slope
-    shared_69 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
+    ttft = prefill_engine + serving_request_overhead
+    del prefill_engine
+    inverse_ttft = 1/ttft
+    shared_160 = inverse_scale_out_bandwidth*schedule_decode_sequences
+    del inverse_scale_out_bandwidth
+    shared_161 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_decode_sequences
+    del inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    generation_embedding_lookup_all_reduce_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_42 + np.minimum(schedule_decode_sequences*shared_49, all_reduce_scale_out_switch_latency + shared_160*shared_40)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_48 + np.minimum(shared_161*shared_45, all_reduce_scale_up_switch_latency + shared_161*shared_47))
+    del shared_161, shared_40, shared_42, shared_45, shared_47, shared_48, shared_49
+    shared_162 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = shared_162*shared_52
+    del shared_52
+    generation_embedding_link = generation_embedding_lookup_all_reduce_tp_step*schedule_decode_steps
+    del generation_embedding_lookup_all_reduce_tp_step
+    generation_attention_full_residual_to_norm_step = shared_51*(prefill_attention_full_residual_to_norm_byte_per_tokens*schedule_decode_sequences + stored_attention_full_norm_weight)
+    del prefill_attention_full_residual_to_norm_byte_per_tokens
+    shared_163 = shared_54*(prefill_attention_full_q_proj_to_v_proj_byte_fixed + prefill_attention_full_q_proj_to_v_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_attention_full_q_proj_to_v_proj_byte_fixed, prefill_attention_full_q_proj_to_v_proj_byte_per_tokens
+    shared_164 = np.minimum(1, (0.00390625)*schedule_decode_sequences)
+    shared_165 = gemm_tall_attention*shared_164 + 1
+    shared_166 = schedule_decode_sequences*shared_60 + shared_165*shared_58
+    del shared_58, shared_60
+    generation_attention_full_q_proj_to_v_proj_step = schedule_decode_sequences*shared_63 + shared_53*np.minimum(shared_163, shared_166) + np.maximum(shared_163, shared_166)
+    del shared_163, shared_166, shared_63
+    shared_167 = isl + 1
+    shared_168 = inverse_decode_attention_compute_efficiency_attention_core*shared_97*(decode_attention_depth_attention_core*inverse_prefill_attention_full_score_to_attend_kv_heads_fixed*inverse_schedule_decode_sequences + 1)
+    del inverse_decode_attention_compute_efficiency_attention_core, inverse_prefill_attention_full_score_to_attend_kv_heads_fixed, inverse_schedule_decode_sequences, shared_97
+    generation_attention_full_score_to_attend_compute = schedule_decode_sequences*(decode_attention_block_latency_attention_core*prefill_attention_full_score_to_attend_kv_heads_fixed + shared_167*shared_168)
+    del prefill_attention_full_score_to_attend_kv_heads_fixed
+    generation_attention_full_score_to_attend_move = inverse_decode_attention_memory_efficiency_attention_core*inverse_memory_bandwidth*schedule_decode_sequences*(prefill_attention_full_score_to_attend_byte_per_context*shared_167 + prefill_attention_full_score_to_attend_byte_per_seq)
+    del prefill_attention_full_score_to_attend_byte_per_context, prefill_attention_full_score_to_attend_byte_per_seq
+    generation_attention_full_score_to_attend_gap = generation_attention_full_score_to_attend_compute - generation_attention_full_score_to_attend_move
+    shared_169 = inverse_decode_attention_memory_efficiency_attention_core*shared_81
+    del inverse_decode_attention_memory_efficiency_attention_core, shared_81
+    generation_attention_full_score_to_attend_slope = schedule_decode_sequences*(shared_168 - shared_169)
+    shared_170 = schedule_decode_steps - 1
+    shared_171 = (0.5)*schedule_decode_sequences*shared_170
+    shared_173 = (0.5)*generation_attention_full_score_to_attend_slope
+    shared_172 = _turn(generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_slope, schedule_decode_steps)
     del generation_attention_full_score_to_attend_slope
-    shared_71 = shared_69*(generation_attention_full_score_to_attend_gap + shared_70*(shared_69 - 1))
-    del shared_69
-    generation_attention_full_score_to_attend_time = schedule_decode_steps*(generation_attention_full_score_to_attend_move + (0.5)*prefill_attention_full_score_to_attend_move_per_context*schedule_decode_sequences*shared_68) + np.maximum(shared_71, schedule_decode_steps*(generation_attention_full_score_to_attend_gap + shared_68*shared_70) - shared_71)
-    del generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, prefill_attention_full_score_to_attend_move_per_context, shared_70, shared_71
-    generation_attention_full_o_proj_step = np.maximum(prefill_attention_full_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_full_o_proj_move_fixed + prefill_attention_full_o_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_attention_full_o_proj_compute_per_tokens, prefill_attention_full_o_proj_move_fixed, prefill_attention_full_o_proj_move_per_tokens
-    generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
-    del generation_attention_full_o_proj_step, generation_attention_full_q_proj_to_v_proj_step, generation_attention_full_score_to_attend_time, prefill_attention_full_q_rope_to_v_cache_store_move_per_tokens
-    generation_ffn_dense_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed, prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens
-    generation_ffn_dense_down_proj_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_dense_down_proj_compute_per_tokens, prefill_ffn_dense_down_proj_move_fixed, prefill_ffn_dense_down_proj_move_per_tokens
-    generation_ffn_dense_work = schedule_decode_steps*(generation_attention_full_residual_to_norm_step + generation_ffn_dense_down_proj_step + generation_ffn_dense_gate_proj_to_up_proj_step + prefill_ffn_dense_act_move_per_tokens*schedule_decode_sequences)
-    del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_move_per_tokens
-    generation_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_decode_sequences, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_decode_sequences)
-    del prefill_head_lm_head_compute_per_tokens, prefill_head_lm_head_move_fixed, prefill_head_lm_head_move_per_tokens
-    generation_head_work = schedule_decode_steps*(generation_attention_full_residual_to_norm_step + generation_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_decode_sequences)
-    del generation_attention_full_residual_to_norm_step, generation_head_lm_head_step, prefill_head_sample_move_per_tokens
-    generation_head_link = schedule_decode_steps*(prefill_head_link_hops + prefill_head_link_per_token*schedule_decode_sequences)
-    del prefill_head_link_hops, prefill_head_link_per_token
+    shared_174 = shared_172*(generation_attention_full_score_to_attend_gap + shared_173*(shared_172 - 1))
+    del shared_172
+    generation_attention_full_score_to_attend_time = decode_attention_overlap_attention_core*(schedule_decode_steps*(generation_attention_full_score_to_attend_move + shared_169*shared_171) + np.maximum(shared_174, schedule_decode_steps*(generation_attention_full_score_to_attend_gap + shared_170*shared_173) - shared_174)) + schedule_decode_steps*(1 - decode_attention_overlap_attention_core)*(generation_attention_full_score_to_attend_compute + generation_attention_full_score_to_attend_move + shared_171*(shared_168 + shared_169))
+    del generation_attention_full_score_to_attend_compute, generation_attention_full_score_to_attend_gap, generation_attention_full_score_to_attend_move, shared_168, shared_169, shared_171, shared_173, shared_174
+    shared_175 = shared_54*(prefill_attention_full_o_proj_byte_fixed + prefill_attention_full_o_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_attention_full_o_proj_byte_fixed, prefill_attention_full_o_proj_byte_per_tokens, shared_54
+    shared_176 = schedule_decode_sequences*shared_100 + shared_165*shared_99
+    del shared_100, shared_165, shared_99
+    generation_attention_full_o_proj_step = schedule_decode_sequences*shared_102 + shared_53*np.minimum(shared_175, shared_176) + np.maximum(shared_175, shared_176)
+    del shared_102, shared_175, shared_176, shared_53
+    shared_177 = schedule_decode_sequences*shared_51
+    del shared_51
+    generation_attention_full_work = generation_attention_full_score_to_attend_time + schedule_decode_steps*(generation_attention_full_o_proj_step + generation_attention_full_q_proj_to_v_proj_step + generation_attention_full_residual_to_norm_step + prefill_attention_full_q_rope_to_v_cache_store_byte_per_tokens*shared_177)
+    del generation_attention_full_o_proj_step, generation_attention_full_q_proj_to_v_proj_step, generation_attention_full_score_to_attend_time, prefill_attention_full_q_rope_to_v_cache_store_byte_per_tokens
+    shared_178 = shared_109*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed, prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens
+    shared_179 = gemm_tall_ffn*shared_164 + 1
+    shared_180 = schedule_decode_sequences*shared_114 + shared_112*shared_179
+    del shared_112, shared_114
+    generation_ffn_dense_gate_proj_to_up_proj_step = schedule_decode_sequences*shared_117 + shared_108*np.minimum(shared_178, shared_180) + np.maximum(shared_178, shared_180)
+    del shared_117, shared_178, shared_180
+    shared_181 = shared_109*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_dense_down_proj_byte_fixed, prefill_ffn_dense_down_proj_byte_per_tokens, shared_109
+    shared_182 = schedule_decode_sequences*shared_123 + shared_122*shared_179
+    del shared_122, shared_123, shared_179
+    generation_ffn_dense_down_proj_step = schedule_decode_sequences*shared_125 + shared_108*np.minimum(shared_181, shared_182) + np.maximum(shared_181, shared_182)
+    del shared_108, shared_125, shared_181, shared_182
+    generation_ffn_dense_work = schedule_decode_steps*(generation_attention_full_residual_to_norm_step + generation_ffn_dense_down_proj_step + generation_ffn_dense_gate_proj_to_up_proj_step + prefill_ffn_dense_act_byte_per_tokens*shared_177)
+    del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_byte_per_tokens, shared_177
+    shared_183 = shared_129*(prefill_head_lm_head_byte_fixed + prefill_head_lm_head_byte_per_tokens*schedule_decode_sequences)
+    del prefill_head_lm_head_byte_fixed, prefill_head_lm_head_byte_per_tokens, shared_129
+    shared_184 = schedule_decode_sequences*shared_132 + shared_131*(gemm_tall_head*shared_164 + 1)
+    del shared_131, shared_132, shared_164
+    generation_head_lm_head_step = schedule_decode_sequences*shared_134 + shared_128*np.minimum(shared_183, shared_184) + np.maximum(shared_183, shared_184)
+    del shared_128, shared_134, shared_183, shared_184
+    generation_head_lm_head_all_gather_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_138 + np.minimum(schedule_decode_sequences*shared_136, all_gather_scale_out_switch_latency + schedule_decode_sequences*shared_137)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_142 + np.minimum(schedule_decode_sequences*shared_140, all_gather_scale_up_switch_latency + schedule_decode_sequences*shared_141))
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed, prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed, shared_136, shared_137, shared_138, shared_140, shared_141, shared_142
+    generation_head_work = schedule_decode_steps*(generation_attention_full_residual_to_norm_step + generation_head_lm_head_step + schedule_decode_sequences*shared_143)
+    del generation_attention_full_residual_to_norm_step, generation_head_lm_head_step, shared_143
+    generation_head_link = generation_head_lm_head_all_gather_tp_step*schedule_decode_steps
+    del generation_head_lm_head_all_gather_tp_step
     generation_attention_time = 28*generation_attention_full_work
     generation_ffn_time = 28*generation_ffn_dense_work
     generation_head_time = generation_embedding_work + generation_head_work
-    generation_communication_time = 57*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
-    del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_72 = launch_latency*schedule_decode_steps
-    generation_launch_time = 256*shared_72
-    shared_73 = generation_communication_time + generation_launch_time
-    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_73
+    generation_communication_time = 57*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_send_scale_out_together_fixed*(shared_144 + shared_145*shared_160) + prefill_pipeline_send_scale_up_together_fixed*(prefill_pipeline_send_scale_up_byte_per_tokens*schedule_decode_sequences*shared_148 + shared_146))
+    del prefill_pipeline_send_scale_out_together_fixed, prefill_pipeline_send_scale_up_together_fixed, shared_144, shared_145, shared_146, shared_148, shared_160
+    generation_launch_time = schedule_decode_steps*(28*decode_attention_launch_latency_attention_core + shared_149)
+    del shared_149
+    shared_185 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_185
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_61*(generation_attention_full_work + generation_embedding_link) + shared_61*(generation_embedding_link + generation_ffn_dense_work) + shared_62*(generation_embedding_link + generation_embedding_work) + shared_63*shared_72
-    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_63, shared_72
+    generation_stage = generation_head_link + generation_head_work + schedule_decode_steps*(shared_152*(decode_attention_launch_latency_attention_core + shared_154) + shared_158) + shared_152*(generation_attention_full_work + generation_embedding_link) + shared_152*(generation_embedding_link + generation_ffn_dense_work) + shared_156*(generation_embedding_link + generation_embedding_work)
+    del generation_attention_full_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_154, shared_158
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_stage
-    inverse_generation_time = 1/generation_time
-    e2el = generation_time + prefill_time
-    inverse_e2el = 1/e2el
-    tpot = generation_time/schedule_decode_steps
+    shared_186 = -generation_chain + shared_185
+    del generation_chain, shared_185
+    generation_engine = generation_time*inverse_generation_chain*(generation_communication_time*serving_link_slowdown + generation_launch_time*(dependent_launch*(serving_dependent_start - serving_launch_slowdown) + serving_launch_slowdown) - serving_decode_slowdown*shared_186) + schedule_decode_steps*(serving_step_overhead + synchronous*(schedule_sequences*serving_synchronous_request + serving_synchronous_overhead))
     del generation_time
-    shared_74 = dp*tp
-    devices = pp*shared_74
-    shared_75 = batch*inverse_e2el
+    inverse_generation_engine = 1/generation_engine
+    e2el = generation_engine + ttft
+    inverse_e2el = 1/e2el
+    tpot = generation_engine/schedule_decode_steps
+    del generation_engine
+    shared_187 = dp*tp
+    devices = pp*shared_187
+    shared_188 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_75
+    output_throughput = osl*shared_188
     inverse_output_throughput = 1/output_throughput
-    shared_76 = isl + osl
-    total_throughput = shared_75*shared_76
-    request_throughput = shared_75
-    del shared_75
+    shared_189 = isl + osl
+    total_throughput = shared_188*shared_189
+    request_throughput = shared_188
+    del shared_188
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_77 = devices*inverse_output_throughput
+    shared_190 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_78 = 1000000*price
-    cost_per_million_tokens = shared_77*shared_78
-    cost_per_million_total_tokens = devices*e2el*shared_78/(batch*shared_76)
-    del shared_78
-    energy_per_token = shared_77*tdp
-    del shared_77
-    shared_79 = 2*shared_61
-    memory_weights = shared_10*shared_79 + shared_12*shared_61 + shared_13*shared_61 + shared_20*shared_79 + shared_23*shared_61 + shared_25 + shared_4*shared_62 + shared_61*shared_9 + shared_79*stored_attention_full_norm_weight + stored_attention_full_norm_weight
-    del shared_12, shared_13, shared_4, shared_62, shared_79
-    memory_kv_per_sequence = kv_block*shared_17*shared_61*np.ceil(shared_76/kv_block)
-    del shared_17, shared_61, shared_76
+    shared_191 = 1000000*price
+    cost_per_million_tokens = shared_190*shared_191
+    cost_per_million_total_tokens = devices*e2el*shared_191/(batch*shared_189)
+    del shared_191
+    energy_per_token = shared_190*tdp
+    del shared_190
+    shared_192 = shared_152*stored_attention_full_norm_weight
+    shared_193 = shared_152/tp
+    shared_194 = 2*shared_193
+    shared_195 = shared_152/np.minimum(4, tp)
+    del shared_152
+    shared_196 = 2*shared_195
+    memory_weights = shared_156*stored_embedding_embedding_weight/tp + 2*shared_192 + shared_192/tp + shared_193*stored_ffn_dense_down_proj_weight + shared_194*stored_attention_full_q_proj_weight + shared_194*stored_ffn_dense_gate_proj_weight + shared_196*stored_attention_full_k_proj_bias + shared_196*stored_attention_full_k_proj_weight + stored_attention_full_norm_weight + stored_head_lm_head_weight/tp
+    del shared_156, shared_192, shared_193, shared_194, shared_196, stored_attention_full_q_proj_weight, stored_embedding_embedding_weight, stored_ffn_dense_down_proj_weight, stored_ffn_dense_gate_proj_weight, stored_head_lm_head_weight
+    memory_kv_per_sequence = 1024*kv_block*kv_byte*shared_195*np.ceil(shared_189/kv_block)
+    del shared_189, shared_195
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_80 = activation_byte*shared_22
-    del shared_22
-    shared_81 = logit_byte*(152064*inverse_tp + 152064)
-    shared_82 = activation_byte*(shared_18 + 1536*shared_7 + 3584)
-    del shared_18
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_29, shared_30), shared_6), shared_81), max_num_batched_tokens*shared_21), max_num_batched_tokens*shared_6), max_num_batched_tokens*shared_80), max_num_batched_tokens*shared_82)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_21, shared_29), shared_30), shared_6), shared_80), shared_81), shared_82)
-    del shared_21, shared_29, shared_30, shared_6, shared_80, shared_81, shared_82
+    shared_197 = 56832*activation_byte/tp
+    shared_198 = logit_byte*(152064 + 152064/tp)
+    shared_199 = activation_byte*(3584 + 37888/tp)
+    shared_200 = shared_32/tp + shared_8
+    del shared_8
+    shared_201 = activation_byte*(3584 + 1536/np.minimum(4, tp) + 7168/tp)
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_12, shared_198), shared_200), shared_33), max_num_batched_tokens*shared_12), max_num_batched_tokens*shared_197), max_num_batched_tokens*shared_199), max_num_batched_tokens*shared_201)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_12, shared_197), shared_198), shared_199), shared_200), shared_201), shared_33)
+    del shared_12, shared_197, shared_198, shared_199, shared_200, shared_201, shared_33
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
-    memory_limit = memory_byte*memory_utilization
-    shared_83 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_83
-    shared_84 = -memory_limit + shared_83
-    del shared_83
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_84)/memory_kv_per_sequence, -shared_84/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_84
+    memory_reserved = framework_byte + memory_activation
+    memory_total = memory_kv + memory_reserved + memory_weights
+    memory_limit = np.minimum(memory_byte, memory_reserved*(1 - memory_reserved_share) + memory_weights*(1 - memory_weight_share) + memory_byte*memory_utilization)
+    del memory_reserved
+    shared_202 = framework_byte + memory_weights - memory_byte
+    shared_203 = framework_byte*memory_reserved_share + memory_weights*memory_weight_share - memory_byte*memory_utilization
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum(np.minimum(np.minimum((-memory_prefill_peak - shared_202)/memory_kv_per_sequence, (-memory_prefill_peak*memory_reserved_share - shared_203)/memory_kv_per_sequence), -shared_202/(memory_decode_peak + memory_kv_per_sequence)), -shared_203/(memory_decode_peak*memory_reserved_share + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_202, shared_203
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_85 = shared_44 - 1
-    shared_86 = 200704*shared_44*shared_46*shared_85 + 200704*shared_45*shared_49 + 401408*shared_48*shared_51
-    del shared_44, shared_45, shared_46, shared_51
-    prefill_model_flop_attention_core = batch*shared_86
-    prefill_flop_attention_per_token = 1438646272*inverse_tp + 205520896*shared_7
+    shared_204 = shared_69 - 1
+    shared_205 = 200704*shared_204*shared_69*shared_83 + 200704*shared_74*shared_86 + 401408*shared_85*shared_88
+    del shared_69, shared_74, shared_83, shared_88
+    prefill_model_flop_attention_core = batch*shared_205
+    prefill_flop_attention_per_token = 1438646272*inverse_tp + 205520896*shared_14
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_86
-    del shared_86
+    prefill_flop_attention_core = schedule_sequences*shared_205/tp
+    del shared_205
     prefill_flop_ffn_per_token = 11406409728*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
-    prefill_flop_head_per_sequence = shared_24
-    del shared_24
-    prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_87 = 56*shared_7
-    prefill_weight_byte_per_step = 56*shared_10 + 56*shared_20 + 28*shared_23 + shared_25 + shared_87*stored_attention_full_k_proj_bias + shared_87*stored_attention_full_k_proj_weight + 28*shared_9 + 57*stored_attention_full_norm_weight
-    del shared_10, shared_20, shared_23, shared_25, shared_87, shared_9, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
-    prefill_weight_byte_per_token = shared_5
-    del shared_5
-    shared_88 = kv_byte*shared_7
-    shared_89 = 28672*shared_88
-    prefill_kv_byte_per_token = shared_89
-    prefill_activation_byte_per_token = activation_byte*(3784704*inverse_tp + 57344*shared_7 + 1207809)
-    del shared_7
-    prefill_activation_byte_per_sequence = 17921*activation_byte + shared_27 + shared_28
-    del shared_27, shared_28
+    prefill_flop_head = prefill_head_lm_head_flop_per_tokens*schedule_sequences
+    shared_206 = 56*shared_14
+    prefill_weight_byte_per_step = 28*shared_19 + 56*shared_20 + shared_206*stored_attention_full_k_proj_bias + shared_206*stored_attention_full_k_proj_weight + 56*shared_26 + 28*shared_28 + shared_30 + 57*stored_attention_full_norm_weight
+    del shared_19, shared_20, shared_206, shared_26, shared_28, shared_30, stored_attention_full_k_proj_bias, stored_attention_full_k_proj_weight, stored_attention_full_norm_weight
+    prefill_weight_byte_per_token = shared_3
+    del shared_3
+    shared_207 = kv_byte*shared_14
+    shared_208 = 28672*shared_207
+    prefill_kv_byte_per_token = shared_208
+    prefill_activation_byte_per_token = activation_byte*(3784704*inverse_tp + 57344*shared_14 + 1207809)
+    del shared_14
+    prefill_activation_byte_per_sequence = 17921*activation_byte + shared_31 + shared_32
+    del shared_31, shared_32
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_90 = schedule_sequences*shared_49
-    del shared_49
-    shared_91 = 14336*shared_88
-    del shared_88
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_48*shared_89 + shared_85*shared_90*shared_91 + shared_89*shared_90
-    del shared_1, shared_48, shared_85, shared_90
+    shared_209 = 28672*kv_byte/np.minimum(4, tp)
+    shared_210 = schedule_sequences*shared_86
+    del shared_86
+    prefill_kv_byte = 14336*kv_byte*shared_204*shared_210/np.minimum(4, tp) + prefill_kv_byte_per_token*schedule_prefill_tokens + shared_0*shared_209*shared_85 + shared_209*shared_210
+    del shared_0, shared_204, shared_209, shared_210, shared_85
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_92 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_74*shared_92
-    weight_byte_prefill = prefill_weight_byte*shared_74
-    kv_byte_prefill = prefill_kv_byte*shared_74
-    activation_byte_prefill = prefill_activation_byte*shared_74
-    shared_93 = 57*prefill_embedding_link_scale_up_byte_0
-    del prefill_embedding_link_scale_up_byte_0
-    scale_up_byte_prefill = shared_74*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_93)
-    shared_94 = 57*prefill_embedding_link_scale_out_byte_0
-    del prefill_embedding_link_scale_out_byte_0
-    scale_out_byte_prefill = shared_74*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_94)
-    shared_95 = prefill_kv_byte + prefill_weight_byte
+    shared_211 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_187*shared_211
+    weight_byte_prefill = prefill_weight_byte*shared_187
+    kv_byte_prefill = prefill_kv_byte*shared_187
+    activation_byte_prefill = prefill_activation_byte*shared_187
+    shared_212 = 57*prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens
+    scale_up_byte_prefill = shared_187*(prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens*schedule_sequences + prefill_pipeline_send_scale_up_byte_per_tokens*schedule_prefill_tokens + schedule_prefill_tokens*shared_212)
+    shared_213 = 57*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    scale_out_byte_prefill = shared_187*(prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens*schedule_sequences + prefill_pipeline_send_scale_out_byte_per_tokens*schedule_prefill_tokens + schedule_prefill_tokens*shared_213)
+    shared_214 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_96 = prefill_activation_byte + shared_95
+    shared_215 = prefill_activation_byte + shared_214
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_92/shared_96
-    del shared_92
-    shared_100 = 11406409728*inverse_peak_ffn
-    del inverse_peak_ffn
-    shared_101 = inverse_pp*inverse_prefill_time
-    del inverse_prefill_time
-    shared_97 = 1089994752*inverse_peak_head
-    del inverse_peak_head
-    shared_98 = 1644167168*inverse_peak_attention
-    del inverse_peak_attention
-    shared_99 = batch*schedule_prefill_tokens/schedule_sequences
+    arithmetic_intensity_prefill = shared_211/shared_215
+    del shared_211
+    shared_216 = 1089994752*inverse_peak_head
+    shared_217 = 1644167168*inverse_peak_attention
+    shared_218 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    mfu_prefill = shared_101*shared_39*(batch*shared_97 + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_100*shared_99 + shared_98*shared_99)
-    del prefill_model_flop_attention_core, shared_39, shared_99
-    mbu_prefill = inverse_memory_bandwidth*shared_101*shared_95
-    del shared_101, shared_95
-    shared_102 = -prefill_chain + shared_59
-    del prefill_chain, shared_59
-    bound_prefill = _largest(-rates_second_per_byte*shared_96 - shared_102, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_102, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_102, shared_96
+    shared_219 = 11406409728*inverse_peak_ffn
+    shared_220 = inverse_pp*inverse_ttft
+    del inverse_ttft
+    shared_221 = inverse_dp*inverse_tp
+    del inverse_dp
+    mfu_prefill = shared_220*shared_221*(batch*shared_216 + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_217*shared_218 + shared_218*shared_219)
+    del prefill_model_flop_attention_core, shared_218
+    mbu_prefill = inverse_memory_bandwidth*shared_214*shared_220
+    del shared_214, shared_220
+    shared_222 = -prefill_chain + shared_150
+    del prefill_chain, shared_150
+    bound_prefill = _largest(-inverse_memory_bandwidth*shared_215 - shared_222, -inverse_peak_attention*prefill_flop_attention - inverse_peak_attention_core*prefill_flop_attention_core - inverse_peak_ffn*prefill_flop_ffn - inverse_peak_head*prefill_flop_head - shared_222, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_215, shared_222
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -598,49 +910,48 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_66
+    decode_flop_attention = prefill_flop_attention_per_token*shared_162
     del prefill_flop_attention_per_token
-    shared_103 = 401408*isl + 200704*schedule_decode_steps + 200704
-    decode_flop_attention_core = inverse_tp*shared_103*shared_66
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_66
+    shared_223 = 401408*isl + 200704*schedule_decode_steps + 200704
+    decode_flop_attention_core = inverse_tp*shared_162*shared_223
+    del inverse_tp
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_162
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_66
-    del prefill_flop_head_per_sequence
+    decode_flop_head = prefill_head_lm_head_flop_per_tokens*shared_162
+    del prefill_head_lm_head_flop_per_tokens
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_66*(prefill_kv_byte_per_token + shared_67*shared_89 + shared_68*shared_91)
-    del prefill_kv_byte_per_token, shared_67, shared_68, shared_89, shared_91
-    decode_activation_byte = shared_66*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_162*(prefill_kv_byte_per_token + shared_167*shared_208 + 14336*shared_170*shared_207)
+    del prefill_kv_byte_per_token, shared_167, shared_170, shared_207, shared_208
+    decode_activation_byte = shared_162*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_104 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_105 = schedule_decode_rounds*shared_74
-    del shared_74
-    flop_decode = shared_104*shared_105
-    weight_byte_decode = decode_weight_byte*shared_105
-    kv_byte_decode = decode_kv_byte*shared_105
-    activation_byte_decode = decode_activation_byte*shared_105
-    shared_106 = shared_105*shared_66
-    del shared_105, shared_66
-    scale_up_byte_decode = shared_106*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_93)
-    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_93
-    scale_out_byte_decode = shared_106*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_94)
-    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_106, shared_94
-    shared_107 = decode_kv_byte + decode_weight_byte
+    shared_224 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_225 = schedule_decode_rounds*shared_187
+    del shared_187
+    flop_decode = shared_224*shared_225
+    weight_byte_decode = decode_weight_byte*shared_225
+    kv_byte_decode = decode_kv_byte*shared_225
+    activation_byte_decode = decode_activation_byte*shared_225
+    shared_226 = shared_162*shared_225
+    del shared_162, shared_225
+    scale_up_byte_decode = shared_226*(prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens + prefill_pipeline_send_scale_up_byte_per_tokens + shared_212)
+    del prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens, prefill_pipeline_send_scale_up_byte_per_tokens, shared_212
+    scale_out_byte_decode = shared_226*(prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens + prefill_pipeline_send_scale_out_byte_per_tokens + shared_213)
+    del prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens, prefill_pipeline_send_scale_out_byte_per_tokens, shared_213, shared_226
+    shared_227 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_108 = decode_activation_byte + shared_107
+    shared_228 = decode_activation_byte + shared_227
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_104/shared_108
-    del shared_104
-    shared_109 = inverse_generation_time*inverse_pp
-    del inverse_generation_time, inverse_pp
-    mfu_decode = inverse_tp*schedule_decode_steps*shared_0*shared_109*(inverse_peak_attention_core*shared_103 + shared_100 + shared_97 + shared_98)
-    del inverse_peak_attention_core, inverse_tp, schedule_decode_steps, shared_0, shared_100, shared_103, shared_97, shared_98
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_107*shared_109
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_107, shared_109
-    shared_110 = -generation_chain + shared_73
-    del generation_chain, shared_73
-    bound_decode = _largest(-rates_second_per_byte*shared_108 - shared_110, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_110, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_108, shared_110
+    arithmetic_intensity_decode = shared_224/shared_228
+    del shared_224
+    shared_229 = inverse_generation_engine*inverse_pp
+    del inverse_generation_engine, inverse_pp
+    mfu_decode = batch*schedule_decode_steps*shared_221*shared_229*(inverse_peak_attention_core*shared_223 + shared_216 + shared_217 + shared_219)
+    del schedule_decode_steps, shared_216, shared_217, shared_219, shared_221, shared_223
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_227*shared_229
+    del schedule_decode_rounds, shared_227, shared_229
+    bound_decode = _largest(-inverse_memory_bandwidth*shared_228 - shared_186, -decode_flop_attention*inverse_peak_attention - decode_flop_attention_core*inverse_peak_attention_core - decode_flop_ffn*inverse_peak_ffn - decode_flop_head*inverse_peak_head - shared_186, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, inverse_memory_bandwidth, inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, shared_186, shared_228
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
@@ -652,7 +963,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     share_decode_launch = generation_launch_time*inverse_generation_chain
     del generation_launch_time, inverse_generation_chain
     return (
-        prefill_time,
+        ttft,
         e2el,
         tpot,
         np.where(valid, devices, np.nan),
@@ -669,7 +980,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
         memory_activation,
         np.where(valid, memory_framework, np.nan),
         memory_total,
-        np.where(valid, memory_limit, np.nan),
+        memory_limit,
         np.where(valid, fits, np.nan),
         np.where(valid, memory_max_batch, np.nan),
         flop_prefill,

@@ -20,6 +20,8 @@ INPUTS = {
     'max_num_batched_tokens': ('1', 'most tokens of a rank in one prefill step'),
     'microbatches': ('1', 'pipeline micro-batches'),
     'kv_block': ('1', 'tokens in one block of the KV cache'),
+    'dependent_launch': ('1', '1 where a kernel starts before the one before it ends, else 0'),
+    'synchronous': ('1', '1 where a step is prepared after the one before it, else 0'),
     'pp': ('1', 'pipeline stages'),
     'activation_byte': ('B', 'bytes of an activation element in memory and on links'),
     'kv_byte': ('B', 'bytes of a KV-cache element'),
@@ -33,15 +35,95 @@ INPUTS = {
     'domain': ('1', 'devices in a scale-up domain'),
     'tdp': ('W', 'thermal design power of a device'),
     'price': ('USD/s', 'price of a device'),
-    'compute_efficiency': ('1', 'achieved fraction of the peak'),
-    'memory_efficiency': ('1', 'achieved fraction of the memory bandwidth'),
-    'link_efficiency': ('1', "achieved fraction of a link's bandwidth"),
-    'launch_latency': ('s', 'time to start one kernel'),
-    'scale_up_latency': ('s', 'latency of one scale-up hop'),
-    'scale_out_latency': ('s', 'latency of one scale-out hop'),
     'framework_byte': ('B', 'memory that the framework takes on a device'),
-    'memory_utilization': ('1', 'part of the memory that the engine may use'),
+    'memory_utilization': ('1', 'part of the memory that the engine divides up'),
+    'memory_weight_share': ('1', 'part of the weights that is charged to it'),
+    'memory_reserved_share': ('1', 'part of activations and framework that is charged to it'),
+    'prefill_attention_launch_latency_attention_core': ('s', 'Attention, prefill: time to start the kernels, module attention_core'),
+    'prefill_attention_compute_efficiency_attention_core': ('1', 'Attention, prefill: achieved fraction of the peak, module attention_core'),
+    'prefill_attention_memory_efficiency_attention_core': ('1', 'Attention, prefill: achieved fraction of the bandwidth, module attention_core'),
+    'prefill_attention_block_latency_attention_core': ('s', 'Attention, prefill: time to start and store a block, over all processors, module attention_core'),
+    'prefill_attention_depth_attention_core': ('1', 'Attention, prefill: blocks that the device does in the time of one alone, module attention_core'),
+    'prefill_attention_overlap_attention_core': ('1', 'Attention, prefill: share of the shorter of computing and moving that hides, module attention_core'),
+    'prefill_attention_softmax_attention_core': ('1', 'Attention, prefill: work of the softmax for a pair, in elements of a head, module attention_core'),
+    'prefill_attention_passes_attention_core': ('1', 'Attention, prefill: times that queries and outputs move, module attention_core'),
+    'decode_attention_launch_latency_attention_core': ('s', 'Attention, decode: time to start the kernels, module attention_core'),
+    'decode_attention_compute_efficiency_attention_core': ('1', 'Attention, decode: achieved fraction of the peak, module attention_core'),
+    'decode_attention_memory_efficiency_attention_core': ('1', 'Attention, decode: achieved fraction of the bandwidth, module attention_core'),
+    'decode_attention_block_latency_attention_core': ('s', 'Attention, decode: time to start and store a block, over all processors, module attention_core'),
+    'decode_attention_depth_attention_core': ('1', 'Attention, decode: blocks that the device does in the time of one alone, module attention_core'),
+    'decode_attention_overlap_attention_core': ('1', 'Attention, decode: share of the shorter of computing and moving that hides, module attention_core'),
+    'all_reduce_scale_up_launch_latency': ('s', 'all reduce, scale-up link: least time of a launch, its synchronisation with it'),
+    'all_reduce_scale_up_hop_latency': ('s', 'all reduce, scale-up link: what each rank more adds'),
+    'all_reduce_scale_up_direct_efficiency': ('1', 'all reduce, scale-up link: achieved fraction of the bandwidth, small messages'),
+    'all_reduce_scale_up_link_efficiency': ('1', "all reduce, scale-up link: achieved fraction of the link's bandwidth, large messages"),
+    'all_reduce_scale_up_switch_latency': ('s', 'all reduce, scale-up link: what the protocol for large messages takes to start'),
+    'all_reduce_scale_up_contention': ('1', 'all reduce, scale-up link: slowing by each rank beyond two of a shared path'),
+    'all_gather_scale_up_launch_latency': ('s', 'all gather, scale-up link: least time of a launch, its synchronisation with it'),
+    'all_gather_scale_up_hop_latency': ('s', 'all gather, scale-up link: what each rank more adds'),
+    'all_gather_scale_up_direct_efficiency': ('1', 'all gather, scale-up link: achieved fraction of the bandwidth, small messages'),
+    'all_gather_scale_up_link_efficiency': ('1', "all gather, scale-up link: achieved fraction of the link's bandwidth, large messages"),
+    'all_gather_scale_up_switch_latency': ('s', 'all gather, scale-up link: what the protocol for large messages takes to start'),
+    'all_gather_scale_up_contention': ('1', 'all gather, scale-up link: slowing by each rank beyond two of a shared path'),
+    'all_reduce_scale_out_launch_latency': ('s', 'all reduce, scale-out link: least time of a launch, its synchronisation with it'),
+    'all_reduce_scale_out_hop_latency': ('s', 'all reduce, scale-out link: what each rank more adds'),
+    'all_reduce_scale_out_direct_efficiency': ('1', 'all reduce, scale-out link: achieved fraction of the bandwidth, small messages'),
+    'all_reduce_scale_out_link_efficiency': ('1', "all reduce, scale-out link: achieved fraction of the link's bandwidth, large messages"),
+    'all_reduce_scale_out_switch_latency': ('s', 'all reduce, scale-out link: what the protocol for large messages takes to start'),
+    'all_reduce_scale_out_contention': ('1', 'all reduce, scale-out link: slowing by each rank beyond two of a shared path'),
+    'all_gather_scale_out_launch_latency': ('s', 'all gather, scale-out link: least time of a launch, its synchronisation with it'),
+    'all_gather_scale_out_hop_latency': ('s', 'all gather, scale-out link: what each rank more adds'),
+    'all_gather_scale_out_direct_efficiency': ('1', 'all gather, scale-out link: achieved fraction of the bandwidth, small messages'),
+    'all_gather_scale_out_link_efficiency': ('1', "all gather, scale-out link: achieved fraction of the link's bandwidth, large messages"),
+    'all_gather_scale_out_switch_latency': ('s', 'all gather, scale-out link: what the protocol for large messages takes to start'),
+    'all_gather_scale_out_contention': ('1', 'all gather, scale-out link: slowing by each rank beyond two of a shared path'),
+    'elementwise_launch_latency': ('s', 'Elementwise: least time of a launch'),
+    'elementwise_memory_efficiency': ('1', 'Elementwise: achieved fraction of the memory bandwidth'),
+    'gemm_launch_latency_attention': ('s', 'Matrix product: time to start the kernels, module attention'),
+    'gemm_launch_latency_ffn': ('s', 'Matrix product: time to start the kernels, module ffn'),
+    'gemm_launch_latency_head': ('s', 'Matrix product: time to start the kernels, module head'),
+    'gemm_compute_efficiency_attention': ('1', 'Matrix product: achieved fraction of the peak, module attention'),
+    'gemm_compute_efficiency_ffn': ('1', 'Matrix product: achieved fraction of the peak, module ffn'),
+    'gemm_compute_efficiency_head': ('1', 'Matrix product: achieved fraction of the peak, module head'),
+    'gemm_memory_efficiency_attention': ('1', 'Matrix product: achieved fraction of the bandwidth, module attention'),
+    'gemm_memory_efficiency_ffn': ('1', 'Matrix product: achieved fraction of the bandwidth, module ffn'),
+    'gemm_memory_efficiency_head': ('1', 'Matrix product: achieved fraction of the bandwidth, module head'),
+    'gemm_overlap_attention': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module attention'),
+    'gemm_overlap_ffn': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module ffn'),
+    'gemm_overlap_head': ('1', 'Matrix product: share of the shorter of computing and moving that hides, module head'),
+    'gemm_loop_attention': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module attention'),
+    'gemm_loop_ffn': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module ffn'),
+    'gemm_loop_head': ('s', 'Matrix product: time that a unit of depth takes a tile by itself, module head'),
+    'gemm_split_attention': ('1', 'Matrix product: depth beyond which it is cut over processors, module attention'),
+    'gemm_split_ffn': ('1', 'Matrix product: depth beyond which it is cut over processors, module ffn'),
+    'gemm_split_head': ('1', 'Matrix product: depth beyond which it is cut over processors, module head'),
+    'gemm_tall_attention': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module attention'),
+    'gemm_tall_ffn': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module ffn'),
+    'gemm_tall_head': ('1', 'Matrix product: more time that a loop takes in the tallest tile, module head'),
+    'gemm_edge_attention': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module attention'),
+    'gemm_edge_ffn': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module ffn'),
+    'gemm_edge_head': ('1', 'Matrix product: units of depth that starting and storing a tile takes, module head'),
+    'gemm_row_attention': ('s', 'Matrix product: time to convert a row, beyond its bytes, module attention'),
+    'gemm_row_ffn': ('s', 'Matrix product: time to convert a row, beyond its bytes, module ffn'),
+    'gemm_row_head': ('s', 'Matrix product: time to convert a row, beyond its bytes, module head'),
+    'gemm_move_attention': ('B', 'Matrix product: bytes moved to convert an element, module attention'),
+    'gemm_move_ffn': ('B', 'Matrix product: bytes moved to convert an element, module ffn'),
+    'gemm_move_head': ('B', 'Matrix product: bytes moved to convert an element, module head'),
+    'send_scale_up_hop_latency': ('s', 'send, scale-up: latency of one scale-up hop'),
+    'send_scale_up_link_efficiency': ('1', "send, scale-up: achieved fraction of the link's bandwidth"),
+    'send_scale_out_hop_latency': ('s', 'send, scale-out: latency of one scale-out hop'),
+    'send_scale_out_link_efficiency': ('1', "send, scale-out: achieved fraction of the link's bandwidth"),
     'dp': ('1', 'attention data-parallel degree'),
+    'serving_decode_slowdown': ('1', 'engine: time of kernels in a decode step over their time alone'),
+    'serving_launch_slowdown': ('1', 'engine: time to start kernels in a decode step, one behind the other, over their own'),
+    'serving_dependent_start': ('1', 'engine: the same where a kernel starts before the one before it ends'),
+    'serving_link_slowdown': ('1', 'engine: time of collectives in a decode step over their time alone'),
+    'serving_prefill_slowdown': ('1', 'engine: time of a prefill step over that of its operators alone'),
+    'serving_step_overhead': ('s', 'engine: host time of a decode step that nothing hides'),
+    'serving_synchronous_overhead': ('s', 'engine: the same, more, where a step is prepared after the one before it'),
+    'serving_synchronous_request': ('s', 'engine: and for each running request'),
+    'serving_host_launch': ('s', 'engine: host time to launch a kernel of a prefill step, which runs eagerly'),
+    'serving_request_overhead': ('s', 'engine: on the way of a request to the scheduler and of its first token back'),
     'ep': ('1', 'expert-parallel degree'),
     'tp': ('1', 'tensor-parallel degree'),
     'block_out_embedding': ('1', 'output rows that share a scale, module embedding'),
@@ -65,10 +147,13 @@ INPUTS = {
     'scale_byte_head': ('B', "bytes of a block's scale, module head"),
     'tensor_byte_head': ('B', "bytes of a tensor's scale, module head"),
     'weight_byte_head': ('B', 'bytes of a weight element, module head'),
+    'peak_head': ('FLOP/s', 'dense peak in the format that head computes in'),
     'peak_attention': ('FLOP/s', 'dense peak in the format that attention computes in'),
+    'converts_attention': ('1', '1 where attention computes in a narrower format than its activations have, else 0'),
     'peak_attention_core': ('FLOP/s', 'dense peak in the format that attention_core computes in'),
     'peak_ffn': ('FLOP/s', 'dense peak in the format that ffn computes in'),
-    'peak_head': ('FLOP/s', 'dense peak in the format that head computes in'),
+    'converts_ffn': ('1', '1 where ffn computes in a narrower format than its activations have, else 0'),
+    'converts_head': ('1', '1 where head computes in a narrower format than its activations have, else 0'),
 }
 
 OUTPUTS = {
@@ -185,26 +270,44 @@ def _turn(gap, slope, count):
     return np.fmin(np.fmax(np.ceil(-gap / slope), 0.0), count)
 
 
-def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, compute_efficiency, memory_efficiency, link_efficiency, launch_latency, scale_up_latency, scale_out_latency, framework_byte, memory_utilization, dp, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_attention, peak_attention_core, peak_ffn, peak_head):
+def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, dependent_launch, synchronous, pp, activation_byte, kv_byte, logit_byte, memory_bandwidth, memory_byte, scale_up_bandwidth, scale_up_peer_bandwidth, scale_out_links, scale_out_bandwidth, domain, tdp, price, framework_byte, memory_utilization, memory_weight_share, memory_reserved_share, prefill_attention_launch_latency_attention_core, prefill_attention_compute_efficiency_attention_core, prefill_attention_memory_efficiency_attention_core, prefill_attention_block_latency_attention_core, prefill_attention_depth_attention_core, prefill_attention_overlap_attention_core, prefill_attention_softmax_attention_core, prefill_attention_passes_attention_core, decode_attention_launch_latency_attention_core, decode_attention_compute_efficiency_attention_core, decode_attention_memory_efficiency_attention_core, decode_attention_block_latency_attention_core, decode_attention_depth_attention_core, decode_attention_overlap_attention_core, all_reduce_scale_up_launch_latency, all_reduce_scale_up_hop_latency, all_reduce_scale_up_direct_efficiency, all_reduce_scale_up_link_efficiency, all_reduce_scale_up_switch_latency, all_reduce_scale_up_contention, all_gather_scale_up_launch_latency, all_gather_scale_up_hop_latency, all_gather_scale_up_direct_efficiency, all_gather_scale_up_link_efficiency, all_gather_scale_up_switch_latency, all_gather_scale_up_contention, all_reduce_scale_out_launch_latency, all_reduce_scale_out_hop_latency, all_reduce_scale_out_direct_efficiency, all_reduce_scale_out_link_efficiency, all_reduce_scale_out_switch_latency, all_reduce_scale_out_contention, all_gather_scale_out_launch_latency, all_gather_scale_out_hop_latency, all_gather_scale_out_direct_efficiency, all_gather_scale_out_link_efficiency, all_gather_scale_out_switch_latency, all_gather_scale_out_contention, elementwise_launch_latency, elementwise_memory_efficiency, gemm_launch_latency_attention, gemm_launch_latency_ffn, gemm_launch_latency_head, gemm_compute_efficiency_attention, gemm_compute_efficiency_ffn, gemm_compute_efficiency_head, gemm_memory_efficiency_attention, gemm_memory_efficiency_ffn, gemm_memory_efficiency_head, gemm_overlap_attention, gemm_overlap_ffn, gemm_overlap_head, gemm_loop_attention, gemm_loop_ffn, gemm_loop_head, gemm_split_attention, gemm_split_ffn, gemm_split_head, gemm_tall_attention, gemm_tall_ffn, gemm_tall_head, gemm_edge_attention, gemm_edge_ffn, gemm_edge_head, gemm_row_attention, gemm_row_ffn, gemm_row_head, gemm_move_attention, gemm_move_ffn, gemm_move_head, send_scale_up_hop_latency, send_scale_up_link_efficiency, send_scale_out_hop_latency, send_scale_out_link_efficiency, dp, serving_decode_slowdown, serving_launch_slowdown, serving_dependent_start, serving_link_slowdown, serving_prefill_slowdown, serving_step_overhead, serving_synchronous_overhead, serving_synchronous_request, serving_host_launch, serving_request_overhead, ep, tp, block_out_embedding, block_in_embedding, scale_byte_embedding, tensor_byte_embedding, weight_byte_embedding, weight_byte_norm, block_out_attention, block_in_attention, scale_byte_attention, tensor_byte_attention, weight_byte_attention, block_out_ffn, block_in_ffn, scale_byte_ffn, tensor_byte_ffn, weight_byte_ffn, block_out_head, block_in_head, scale_byte_head, tensor_byte_head, weight_byte_head, peak_head, peak_attention, converts_attention, peak_attention_core, peak_ffn, converts_ffn, converts_head):
     valid = _whole(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp, domain, dp, ep, tp) & (np.maximum(0, pp - 32) == 0) & (np.floor((32)/(tp))*(tp) == 32) & (np.floor((np.maximum(32, tp))/(np.minimum(32, tp)))*(np.minimum(32, tp)) == np.maximum(32, tp)) & (np.floor((11008)/(tp))*(tp) == 11008) & (ep - 1 == 0) & ((1 - scale_out_links)*np.maximum(0, -domain + dp*pp*tp) == 0)
     batch = np.where(valid, batch, np.nan)
     inverse_pp = 1/pp
     inverse_memory_bandwidth = 1/memory_bandwidth
-    inverse_compute_efficiency = 1/compute_efficiency
-    inverse_link_efficiency = 1/link_efficiency
+    inverse_scale_out_bandwidth = 1/scale_out_bandwidth
+    inverse_prefill_attention_compute_efficiency_attention_core = 1/prefill_attention_compute_efficiency_attention_core
+    inverse_prefill_attention_memory_efficiency_attention_core = 1/prefill_attention_memory_efficiency_attention_core
+    inverse_decode_attention_compute_efficiency_attention_core = 1/decode_attention_compute_efficiency_attention_core
+    inverse_decode_attention_memory_efficiency_attention_core = 1/decode_attention_memory_efficiency_attention_core
+    inverse_all_reduce_scale_up_direct_efficiency = 1/all_reduce_scale_up_direct_efficiency
+    inverse_all_reduce_scale_up_link_efficiency = 1/all_reduce_scale_up_link_efficiency
+    inverse_all_gather_scale_up_direct_efficiency = 1/all_gather_scale_up_direct_efficiency
+    inverse_all_gather_scale_up_link_efficiency = 1/all_gather_scale_up_link_efficiency
+    inverse_all_reduce_scale_out_direct_efficiency = 1/all_reduce_scale_out_direct_efficiency
+    inverse_all_reduce_scale_out_link_efficiency = 1/all_reduce_scale_out_link_efficiency
+    inverse_all_gather_scale_out_direct_efficiency = 1/all_gather_scale_out_direct_efficiency
+    inverse_all_gather_scale_out_link_efficiency = 1/all_gather_scale_out_link_efficiency
+    inverse_elementwise_memory_efficiency = 1/elementwise_memory_efficiency
+    inverse_gemm_compute_efficiency_attention = 1/gemm_compute_efficiency_attention
+    inverse_gemm_compute_efficiency_ffn = 1/gemm_compute_efficiency_ffn
+    inverse_gemm_compute_efficiency_head = 1/gemm_compute_efficiency_head
+    inverse_gemm_memory_efficiency_attention = 1/gemm_memory_efficiency_attention
+    inverse_gemm_memory_efficiency_ffn = 1/gemm_memory_efficiency_ffn
+    inverse_gemm_memory_efficiency_head = 1/gemm_memory_efficiency_head
+    inverse_send_scale_up_link_efficiency = 1/send_scale_up_link_efficiency
+    inverse_send_scale_out_link_efficiency = 1/send_scale_out_link_efficiency
     inverse_dp = 1/dp
     inverse_tp = 1/tp
-    inverse_block_out_ffn = 1/block_out_ffn
-    inverse_block_in_ffn = 1/block_in_ffn
+    inverse_peak_head = 1/peak_head
     inverse_peak_attention = 1/peak_attention
     inverse_peak_attention_core = 1/peak_attention_core
     inverse_peak_ffn = 1/peak_ffn
-    inverse_peak_head = 1/peak_head
-    shared_0 = batch*inverse_dp
-    schedule_sequences = np.ceil(shared_0)
+    schedule_sequences = np.ceil(batch/dp)
     schedule_decode_sequences = np.ceil(schedule_sequences/microbatches)
-    shared_1 = isl*schedule_sequences
-    schedule_prefill_tokens = shared_1
+    inverse_schedule_decode_sequences = 1/schedule_decode_sequences
+    shared_0 = isl*schedule_sequences
+    schedule_prefill_tokens = shared_0
     schedule_step_tokens = np.minimum(max_num_batched_tokens, isl*schedule_decode_sequences)
     schedule_prefill_ratio = schedule_prefill_tokens/schedule_step_tokens
     schedule_whole_steps = np.floor(schedule_prefill_ratio)
@@ -214,368 +317,577 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     schedule_rest_steps = schedule_prefill_steps - schedule_whole_steps
     schedule_rest_tokens = schedule_prefill_tokens - schedule_step_tokens*schedule_whole_steps
     schedule_piece = np.minimum(isl, schedule_step_tokens)
-    inverse_schedule_piece = 1/schedule_piece
     schedule_decode_steps = osl - 1
     stored_embedding_embedding_weight = scale_byte_embedding*np.ceil(4096/block_in_embedding)*np.ceil(102400/block_out_embedding) + tensor_byte_embedding + 419430400*weight_byte_embedding
     stored_attention_mha_norm_weight = 4096*weight_byte_norm
     stored_attention_mha_q_proj_weight = scale_byte_attention*np.ceil(4096/block_in_attention)*np.ceil(4096/block_out_attention) + tensor_byte_attention + 16777216*weight_byte_attention
-    shared_2 = tensor_byte_ffn + 45088768*weight_byte_ffn
-    stored_ffn_dense_gate_proj_weight = scale_byte_ffn*np.ceil(4096*inverse_block_in_ffn)*np.ceil(11008*inverse_block_out_ffn) + shared_2
-    stored_ffn_dense_down_proj_weight = scale_byte_ffn*np.ceil(11008*inverse_block_in_ffn)*np.ceil(4096*inverse_block_out_ffn) + shared_2
-    del inverse_block_in_ffn, inverse_block_out_ffn, shared_2
+    shared_1 = tensor_byte_ffn + 45088768*weight_byte_ffn
+    stored_ffn_dense_gate_proj_weight = scale_byte_ffn*np.ceil(4096/block_in_ffn)*np.ceil(11008/block_out_ffn) + shared_1
+    stored_ffn_dense_down_proj_weight = scale_byte_ffn*np.ceil(11008/block_in_ffn)*np.ceil(4096/block_out_ffn) + shared_1
+    del shared_1
     stored_head_lm_head_weight = scale_byte_head*np.ceil(4096/block_in_head)*np.ceil(102400/block_out_head) + tensor_byte_head + 419430400*weight_byte_head
-    rates_second_per_byte = inverse_memory_bandwidth/memory_efficiency
-    shared_3 = inverse_tp*stored_embedding_embedding_weight
-    del stored_embedding_embedding_weight
-    shared_4 = (9.765625e-06)*shared_3
-    prefill_embedding_lookup_move_per_tokens = rates_second_per_byte*(4097*activation_byte + shared_4)
-    prefill_attention_mha_residual_to_norm_move_fixed = rates_second_per_byte*stored_attention_mha_norm_weight
-    shared_5 = 16384*activation_byte
-    prefill_attention_mha_residual_to_norm_move_per_tokens = rates_second_per_byte*shared_5
-    rates_second_per_flop_attention = inverse_compute_efficiency*inverse_peak_attention
-    shared_6 = 33554432*inverse_tp
-    shared_7 = 1/np.minimum(32, tp)
-    prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens = rates_second_per_flop_attention*(shared_6 + 67108864*shared_7)
-    shared_8 = 2*shared_7
-    shared_9 = rates_second_per_byte*stored_attention_mha_q_proj_weight
-    prefill_attention_mha_q_proj_to_v_proj_move_fixed = shared_9*(inverse_tp + shared_8)
-    shared_10 = 8192*shared_7
-    shared_11 = 4096*inverse_tp + 4096
-    shared_12 = activation_byte*rates_second_per_byte
-    prefill_attention_mha_q_proj_to_v_proj_move_per_tokens = shared_12*(shared_10 + shared_11)
-    shared_13 = 8192*inverse_tp
-    shared_14 = kv_byte*shared_10
-    prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens = rates_second_per_byte*(activation_byte*shared_10 + activation_byte*shared_13 + shared_14)
-    del shared_10
-    rates_second_per_flop_attention_core = inverse_compute_efficiency*inverse_peak_attention_core
-    prefill_attention_mha_score_to_attend_compute_per_pairs = 16384*inverse_tp*rates_second_per_flop_attention_core
-    prefill_attention_mha_score_to_attend_move_per_seq = shared_12*shared_13
-    prefill_attention_mha_score_to_attend_move_per_context = rates_second_per_byte*shared_14
-    prefill_attention_mha_o_proj_compute_per_tokens = rates_second_per_flop_attention*shared_6
+    shared_2 = (9.765625e-06)*inverse_tp*stored_embedding_embedding_weight
+    prefill_embedding_lookup_byte_per_tokens = 4097*activation_byte + shared_2
+    shared_3 = np.minimum(domain, tp)
+    shared_4 = shared_3 - 1
+    shared_5 = shared_4/shared_3
+    shared_6 = 8192*activation_byte
+    prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens = shared_5*shared_6
+    shared_7 = 4096*activation_byte
+    prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens = shared_7
+    prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed = shared_3
+    del shared_3
+    prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed = np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_4))
+    inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed = 1/prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed = np.minimum(1, shared_4)
+    del shared_4
+    shared_8 = np.ceil(tp/np.minimum(domain, tp))
+    shared_9 = shared_8 - 1
+    shared_10 = shared_9/(np.ceil(tp/np.minimum(domain, tp))*np.minimum(domain, tp))
+    prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens = shared_10*shared_6
     del shared_6
-    prefill_attention_mha_o_proj_move_fixed = inverse_tp*shared_9
+    prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed = shared_8
+    del shared_8
+    prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed = np.minimum(1, shared_9)
     del shared_9
-    prefill_attention_mha_o_proj_move_per_tokens = shared_11*shared_12
-    del shared_11
-    rates_second_per_flop_ffn = inverse_compute_efficiency*inverse_peak_ffn
-    shared_15 = inverse_tp*rates_second_per_flop_ffn
-    prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens = 180355072*shared_15
-    shared_16 = inverse_tp*stored_ffn_dense_gate_proj_weight
-    prefill_ffn_dense_gate_proj_to_up_proj_move_fixed = 2*rates_second_per_byte*shared_16
-    shared_17 = activation_byte*(22016*inverse_tp + 4096)
-    prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens = rates_second_per_byte*shared_17
-    shared_18 = 33024*inverse_tp
-    prefill_ffn_dense_act_move_per_tokens = shared_12*shared_18
-    prefill_ffn_dense_down_proj_compute_per_tokens = 90177536*shared_15
+    shared_11 = 16384*activation_byte
+    prefill_attention_mha_residual_to_norm_byte_per_tokens = shared_11
+    shared_12 = 4096*inverse_tp
+    shared_13 = np.minimum(32, tp)
+    shared_14 = 1/shared_13
+    shared_15 = 8192*shared_14
+    shared_16 = shared_12 + shared_15
+    prefill_attention_mha_q_proj_to_v_proj_columns_fixed = shared_16
+    shared_17 = 33554432*inverse_tp
+    prefill_attention_mha_q_proj_to_v_proj_flop_per_tokens = 67108864*shared_14 + shared_17
+    prefill_attention_mha_q_proj_to_v_proj_byte_fixed = stored_attention_mha_q_proj_weight*(inverse_tp + 2*shared_14)
+    prefill_attention_mha_q_proj_to_v_proj_byte_per_tokens = activation_byte*(shared_16 + 4096)
+    del shared_16
+    shared_18 = activation_byte*inverse_tp
+    shared_19 = 8192*shared_18
+    shared_20 = kv_byte*shared_15
+    prefill_attention_mha_q_rope_to_v_cache_store_byte_per_tokens = activation_byte*shared_15 + shared_19 + shared_20
     del shared_15
-    shared_19 = inverse_tp*stored_ffn_dense_down_proj_weight
-    del stored_ffn_dense_down_proj_weight
-    prefill_ffn_dense_down_proj_move_fixed = rates_second_per_byte*shared_19
-    prefill_ffn_dense_down_proj_move_per_tokens = shared_12*(11008*inverse_tp + 4096)
+    prefill_attention_mha_score_to_attend_flop_per_pairs = 16384*inverse_tp
+    prefill_attention_mha_score_to_attend_byte_per_seq = shared_19
+    del shared_19
+    prefill_attention_mha_score_to_attend_byte_per_context = shared_20
+    del shared_20
+    prefill_attention_mha_score_to_attend_kv_heads_fixed = 32*shared_14
+    inverse_prefill_attention_mha_score_to_attend_kv_heads_fixed = 1/prefill_attention_mha_score_to_attend_kv_heads_fixed
+    prefill_attention_mha_score_to_attend_group_fixed = inverse_tp*shared_13
+    del shared_13
+    prefill_attention_mha_o_proj_depth_fixed = shared_12
+    prefill_attention_mha_o_proj_flop_per_tokens = shared_17
+    del shared_17
+    shared_21 = inverse_tp*stored_attention_mha_q_proj_weight
+    prefill_attention_mha_o_proj_byte_fixed = shared_21
+    prefill_attention_mha_o_proj_byte_per_tokens = activation_byte*(shared_12 + 4096)
     del shared_12
-    rates_second_per_flop_head = inverse_compute_efficiency*inverse_peak_head
-    del inverse_compute_efficiency
-    shared_20 = 838860800*inverse_tp
-    prefill_head_lm_head_compute_per_tokens = rates_second_per_flop_head*shared_20
-    shared_21 = inverse_tp*stored_head_lm_head_weight
-    del stored_head_lm_head_weight
-    prefill_head_lm_head_move_fixed = rates_second_per_byte*shared_21
-    shared_22 = 4096*activation_byte
-    shared_23 = 102400*logit_byte
-    shared_24 = inverse_tp*shared_23
-    shared_25 = shared_22 + shared_24
-    prefill_head_lm_head_move_per_tokens = rates_second_per_byte*shared_25
-    shared_26 = activation_byte + shared_23
-    prefill_head_sample_move_per_tokens = rates_second_per_byte*shared_26
-    shared_27 = np.minimum(domain, tp)
-    shared_28 = 1/shared_27
-    shared_29 = shared_27 - 1
-    shared_30 = shared_28*shared_29
-    shared_31 = 8192*activation_byte
-    prefill_embedding_link_scale_up_byte_0 = shared_30*shared_31
-    rates_second_per_byte_scale_up_0 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth*np.maximum(1, shared_29))
-    shared_32 = np.ceil(shared_28*tp)
-    shared_33 = shared_32 - 1
-    shared_34 = shared_28*shared_33/shared_32
-    del shared_28
-    prefill_embedding_link_scale_out_byte_0 = shared_31*shared_34
-    del shared_31
-    rates_second_per_byte_scale_out_0 = inverse_link_efficiency/scale_out_bandwidth
-    prefill_embedding_link_hops = scale_out_latency*(2*shared_32 - 2) + scale_up_latency*(2*shared_27 - 2)
-    del shared_27, shared_32
-    prefill_embedding_link_per_token = prefill_embedding_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_embedding_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    prefill_head_link_scale_up_byte_0 = shared_23*shared_30
-    del shared_30
-    prefill_head_link_scale_out_byte_0 = shared_23*shared_34
-    del shared_34
-    prefill_head_link_hops = scale_out_latency*shared_33 + scale_up_latency*shared_29
-    del shared_29, shared_33
-    prefill_head_link_per_token = prefill_head_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_head_link_scale_up_byte_0*rates_second_per_byte_scale_up_0
-    del rates_second_per_byte_scale_up_0
-    shared_35 = inverse_dp*inverse_tp
-    del inverse_dp
-    shared_36 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain*shared_35))))
-    shared_37 = pp - shared_36
-    prefill_pipeline_link_scale_up_byte_0 = shared_22*shared_37
-    rates_second_per_byte_scale_up_1 = inverse_link_efficiency/np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
-    del inverse_link_efficiency
-    shared_38 = shared_36 - 1
-    del shared_36
-    prefill_pipeline_link_scale_out_byte_0 = shared_22*shared_38
+    shared_22 = 22016*inverse_tp
+    prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed = shared_22
+    prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens = 180355072*inverse_tp
+    shared_23 = inverse_tp*stored_ffn_dense_gate_proj_weight
+    prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed = 2*shared_23
+    prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens = activation_byte*(shared_22 + 4096)
     del shared_22
-    prefill_pipeline_link_hops = scale_out_latency*shared_38 + scale_up_latency*shared_37
-    del shared_37, shared_38
-    prefill_pipeline_link_per_token = prefill_pipeline_link_scale_out_byte_0*rates_second_per_byte_scale_out_0 + prefill_pipeline_link_scale_up_byte_0*rates_second_per_byte_scale_up_1
-    del rates_second_per_byte_scale_out_0, rates_second_per_byte_scale_up_1
-    prefill_embedding_work = prefill_embedding_lookup_move_per_tokens*schedule_prefill_tokens
-    prefill_embedding_link = prefill_embedding_link_hops*schedule_prefill_steps + prefill_embedding_link_per_token*schedule_prefill_tokens
-    prefill_attention_mha_q_proj_to_v_proj_full_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mha_q_proj_to_v_proj_rest_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_rest_tokens)
-    shared_39 = inverse_schedule_piece*isl
-    del inverse_schedule_piece
-    shared_40 = np.floor(shared_39)
-    prefill_attention_mha_score_to_attend_0_pieces = shared_40
-    prefill_attention_mha_score_to_attend_0_move = schedule_piece*schedule_sequences*(prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq)
-    shared_41 = schedule_piece + 1
-    prefill_attention_mha_score_to_attend_0_gap = -prefill_attention_mha_score_to_attend_0_move + (0.5)*prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_piece*schedule_sequences*shared_41
-    shared_42 = (schedule_piece*schedule_piece)
-    shared_43 = prefill_attention_mha_score_to_attend_move_per_context*schedule_piece
-    prefill_attention_mha_score_to_attend_0_slope = schedule_sequences*(prefill_attention_mha_score_to_attend_compute_per_pairs*shared_42 - shared_43)
-    shared_44 = -shared_40 + np.ceil(shared_39)
-    prefill_attention_mha_score_to_attend_1_pieces = shared_44
-    shared_45 = schedule_piece*shared_40
-    shared_46 = isl - shared_45
-    shared_47 = shared_46*((0.5)*isl + (0.5)*shared_45 + 0.5)
-    prefill_attention_mha_score_to_attend_1_compute = prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_sequences*shared_47
-    prefill_attention_mha_score_to_attend_1_move = schedule_sequences*(isl*prefill_attention_mha_score_to_attend_move_per_context + prefill_attention_mha_score_to_attend_move_per_seq*shared_46)
-    del shared_46
-    shared_48 = prefill_attention_mha_score_to_attend_0_pieces - 1
-    shared_50 = (0.5)*prefill_attention_mha_score_to_attend_0_slope
-    shared_49 = _turn(prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_0_pieces)
+    prefill_ffn_dense_act_byte_per_tokens = 33024*shared_18
+    del shared_18
+    shared_24 = 11008*inverse_tp
+    prefill_ffn_dense_down_proj_depth_fixed = shared_24
+    prefill_ffn_dense_down_proj_flop_per_tokens = 90177536*inverse_tp
+    shared_25 = inverse_tp*stored_ffn_dense_down_proj_weight
+    prefill_ffn_dense_down_proj_byte_fixed = shared_25
+    prefill_ffn_dense_down_proj_byte_per_tokens = activation_byte*(shared_24 + 4096)
+    del shared_24
+    shared_26 = 102400*inverse_tp
+    prefill_head_lm_head_columns_fixed = shared_26
+    prefill_head_lm_head_flop_per_tokens = 838860800*inverse_tp
+    shared_27 = inverse_tp*stored_head_lm_head_weight
+    prefill_head_lm_head_byte_fixed = shared_27
+    shared_28 = logit_byte*shared_26
+    del shared_26
+    prefill_head_lm_head_byte_per_tokens = shared_28 + shared_7
+    shared_29 = 102400*logit_byte
+    prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens = shared_29*shared_5
+    del shared_5
+    prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens = shared_10*shared_29
+    del shared_10
+    shared_30 = activation_byte + shared_29
+    prefill_head_sample_byte_per_tokens = shared_30
+    shared_31 = np.ceil(pp/np.maximum(1, np.minimum(pp, np.floor(domain/(dp*tp)))))
+    shared_32 = pp - shared_31
+    prefill_pipeline_send_scale_up_byte_per_tokens = shared_32*shared_7
+    prefill_pipeline_send_scale_up_hops_fixed = shared_32
+    prefill_pipeline_send_scale_up_bandwidth_fixed = np.minimum(scale_up_bandwidth, scale_up_peer_bandwidth)
+    inverse_prefill_pipeline_send_scale_up_bandwidth_fixed = 1/prefill_pipeline_send_scale_up_bandwidth_fixed
+    prefill_pipeline_send_scale_up_together_fixed = np.minimum(1, shared_32)
+    del shared_32
+    shared_33 = shared_31 - 1
+    del shared_31
+    prefill_pipeline_send_scale_out_byte_per_tokens = shared_33*shared_7
+    prefill_pipeline_send_scale_out_hops_fixed = shared_33
+    prefill_pipeline_send_scale_out_together_fixed = np.minimum(1, shared_33)
+    del shared_33
+    shared_34 = inverse_scale_out_bandwidth*schedule_step_tokens
+    shared_35 = inverse_all_reduce_scale_out_direct_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    del inverse_all_reduce_scale_out_direct_efficiency
+    shared_36 = np.maximum(0, prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed - 2)
+    shared_37 = inverse_all_reduce_scale_out_link_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens*(all_reduce_scale_out_contention*shared_36 + 1)
+    del inverse_all_reduce_scale_out_link_efficiency
+    shared_38 = prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed - 1
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_ranks_fixed
+    shared_39 = all_reduce_scale_out_hop_latency*shared_38 + all_reduce_scale_out_launch_latency
+    shared_40 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_step_tokens
+    shared_41 = prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed - 1
+    shared_42 = inverse_all_reduce_scale_up_direct_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens*shared_41
+    del inverse_all_reduce_scale_up_direct_efficiency, prefill_embedding_lookup_all_reduce_tp_scale_up_message_per_tokens
+    shared_43 = np.maximum(0, prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed - 2)
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_ranks_fixed
+    shared_44 = inverse_all_reduce_scale_up_link_efficiency*prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens*(all_reduce_scale_up_contention*shared_43 + 1)
+    del inverse_all_reduce_scale_up_link_efficiency
+    shared_45 = all_reduce_scale_up_hop_latency*shared_41 + all_reduce_scale_up_launch_latency
+    prefill_embedding_lookup_all_reduce_tp_full_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_39 + np.minimum(shared_34*shared_35, all_reduce_scale_out_switch_latency + shared_34*shared_37)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_45 + np.minimum(shared_40*shared_42, all_reduce_scale_up_switch_latency + shared_40*shared_44))
+    del shared_40
+    shared_46 = inverse_scale_out_bandwidth*shared_35
+    del shared_35
+    shared_47 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_rest_tokens
+    prefill_embedding_lookup_all_reduce_tp_rest_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_39 + np.minimum(schedule_rest_tokens*shared_46, all_reduce_scale_out_switch_latency + inverse_scale_out_bandwidth*schedule_rest_tokens*shared_37)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_45 + np.minimum(shared_42*shared_47, all_reduce_scale_up_switch_latency + shared_44*shared_47))
+    del shared_47
+    shared_48 = inverse_elementwise_memory_efficiency*inverse_memory_bandwidth
+    del inverse_elementwise_memory_efficiency
+    shared_49 = prefill_embedding_lookup_byte_per_tokens*shared_48
+    del prefill_embedding_lookup_byte_per_tokens
+    prefill_embedding_per_token = shared_49
+    prefill_embedding_work = prefill_embedding_per_token*schedule_prefill_tokens
+    prefill_embedding_link = prefill_embedding_lookup_all_reduce_tp_full_step*schedule_whole_steps + prefill_embedding_lookup_all_reduce_tp_rest_step*schedule_rest_steps
+    del prefill_embedding_lookup_all_reduce_tp_rest_step
+    shared_50 = 1 - gemm_overlap_attention
+    shared_51 = inverse_gemm_memory_efficiency_attention*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_attention
+    shared_52 = shared_51*(prefill_attention_mha_q_proj_to_v_proj_byte_fixed + prefill_attention_mha_q_proj_to_v_proj_byte_per_tokens*schedule_step_tokens)
+    shared_53 = np.minimum(1, (0.00390625)*schedule_step_tokens)
+    shared_54 = gemm_tall_attention*shared_53 + 1
+    shared_55 = gemm_loop_attention*np.minimum(4096, gemm_split_attention)
+    shared_56 = inverse_gemm_compute_efficiency_attention*inverse_peak_attention
+    del inverse_gemm_compute_efficiency_attention
+    shared_57 = shared_56*(2*gemm_edge_attention*prefill_attention_mha_q_proj_to_v_proj_columns_fixed + prefill_attention_mha_q_proj_to_v_proj_flop_per_tokens)
+    del prefill_attention_mha_q_proj_to_v_proj_columns_fixed, prefill_attention_mha_q_proj_to_v_proj_flop_per_tokens
+    shared_58 = schedule_step_tokens*shared_57 + shared_54*shared_55
+    shared_59 = gemm_move_attention*inverse_memory_bandwidth
+    shared_60 = converts_attention*(gemm_row_attention + 4096*shared_59)
+    prefill_attention_mha_q_proj_to_v_proj_full_step = schedule_step_tokens*shared_60 + shared_50*np.minimum(shared_52, shared_58) + np.maximum(shared_52, shared_58)
+    del shared_52, shared_58
+    shared_61 = shared_51*(prefill_attention_mha_q_proj_to_v_proj_byte_fixed + prefill_attention_mha_q_proj_to_v_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_62 = np.minimum(1, (0.00390625)*schedule_rest_tokens)
+    shared_63 = gemm_tall_attention*shared_62 + 1
+    shared_64 = schedule_rest_tokens*shared_57 + shared_55*shared_63
+    prefill_attention_mha_q_proj_to_v_proj_rest_step = schedule_rest_tokens*shared_60 + shared_50*np.minimum(shared_61, shared_64) + np.maximum(shared_61, shared_64)
+    del shared_61, shared_64
+    schedule_prompts = schedule_step_tokens/schedule_piece
+    shared_65 = isl/schedule_piece
+    shared_66 = np.floor(shared_65)
+    prefill_attention_mha_score_to_attend_0_pieces = shared_66
+    shared_67 = (0.0078125)*schedule_piece
+    shared_68 = prefill_attention_mha_score_to_attend_group_fixed*prefill_attention_mha_score_to_attend_kv_heads_fixed
+    shared_69 = prefill_attention_block_latency_attention_core*shared_68
+    shared_70 = shared_69*np.ceil(shared_67)
+    shared_71 = schedule_piece + 1
+    shared_72 = (0.5)*schedule_piece
+    shared_73 = (0.0078125)*prefill_attention_softmax_attention_core + 1
+    shared_74 = prefill_attention_mha_score_to_attend_flop_per_pairs*shared_73/(peak_attention_core*prefill_attention_compute_efficiency_attention_core)
+    shared_75 = shared_74*(prefill_attention_depth_attention_core/np.maximum(1, (0.0078125)*prefill_attention_mha_score_to_attend_group_fixed*prefill_attention_mha_score_to_attend_kv_heads_fixed*schedule_piece*schedule_prompts) + 1)
+    prefill_attention_mha_score_to_attend_0_compute = schedule_prompts*(shared_70 + shared_71*shared_72*shared_75)
+    shared_76 = prefill_attention_mha_score_to_attend_byte_per_seq*(prefill_attention_passes_attention_core - 1)
+    shared_77 = inverse_prefill_attention_memory_efficiency_attention_core*schedule_piece
+    prefill_attention_mha_score_to_attend_0_move = inverse_memory_bandwidth*schedule_prompts*shared_77*(prefill_attention_mha_score_to_attend_byte_per_context + prefill_attention_mha_score_to_attend_byte_per_seq + shared_76)
+    prefill_attention_mha_score_to_attend_0_gap = prefill_attention_mha_score_to_attend_0_compute - prefill_attention_mha_score_to_attend_0_move
+    shared_78 = inverse_memory_bandwidth*prefill_attention_mha_score_to_attend_byte_per_context
+    shared_79 = shared_77*shared_78
+    del shared_77
+    shared_80 = (schedule_piece*schedule_piece)
+    shared_81 = prefill_attention_depth_attention_core/np.maximum(1, schedule_prompts*shared_67*shared_68) + 1
+    del shared_68
+    prefill_attention_mha_score_to_attend_0_slope = schedule_prompts*(inverse_peak_attention_core*inverse_prefill_attention_compute_efficiency_attention_core*prefill_attention_mha_score_to_attend_flop_per_pairs*shared_73*shared_80*shared_81 - shared_79)
+    shared_82 = -shared_66 + np.ceil(shared_65)
+    del shared_65
+    prefill_attention_mha_score_to_attend_1_pieces = shared_82
+    shared_83 = schedule_piece*shared_66
+    shared_84 = isl - shared_83
+    shared_85 = shared_84*((0.5)*isl + (0.5)*shared_83 + 0.5)
+    prefill_attention_mha_score_to_attend_1_compute = schedule_prompts*(shared_69*np.ceil((0.0078125)*isl - shared_66*shared_67) + shared_74*shared_85*(prefill_attention_depth_attention_core/np.maximum(1, (0.0078125)*prefill_attention_mha_score_to_attend_group_fixed*prefill_attention_mha_score_to_attend_kv_heads_fixed*schedule_prompts*(isl - schedule_piece*np.floor(isl/schedule_piece))) + 1))
+    del prefill_attention_mha_score_to_attend_group_fixed, shared_67, shared_69, shared_74
+    shared_86 = isl*prefill_attention_mha_score_to_attend_byte_per_context
+    shared_87 = schedule_prompts/(memory_bandwidth*prefill_attention_memory_efficiency_attention_core)
+    prefill_attention_mha_score_to_attend_1_move = shared_87*(prefill_attention_mha_score_to_attend_byte_per_seq*shared_84 + shared_76*shared_84 + shared_86)
+    del shared_84
+    shared_88 = prefill_attention_mha_score_to_attend_0_pieces - 1
+    shared_89 = schedule_prompts*shared_88
+    shared_91 = (0.5)*prefill_attention_mha_score_to_attend_0_slope
+    shared_90 = _turn(prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_slope, prefill_attention_mha_score_to_attend_0_pieces)
     del prefill_attention_mha_score_to_attend_0_slope
-    shared_51 = shared_49*(prefill_attention_mha_score_to_attend_0_gap + shared_50*(shared_49 - 1))
-    del shared_49
-    prefill_attention_mha_score_to_attend_time = prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_move + (0.5)*schedule_sequences*shared_43*shared_48) + prefill_attention_mha_score_to_attend_1_pieces*np.maximum(prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move) + np.maximum(shared_51, prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_gap + shared_48*shared_50) - shared_51)
-    del prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_move, prefill_attention_mha_score_to_attend_0_pieces, prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move, prefill_attention_mha_score_to_attend_1_pieces, shared_43, shared_48, shared_50, shared_51
-    prefill_attention_mha_o_proj_full_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_step_tokens, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_step_tokens)
-    prefill_attention_mha_o_proj_rest_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_rest_tokens, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_rest_tokens)
+    shared_92 = shared_90*(prefill_attention_mha_score_to_attend_0_gap + shared_91*(shared_90 - 1))
+    del shared_90
+    shared_93 = 1 - prefill_attention_overlap_attention_core
+    shared_94 = inverse_peak_attention_core*prefill_attention_mha_score_to_attend_flop_per_pairs
+    del prefill_attention_mha_score_to_attend_flop_per_pairs
+    prefill_attention_mha_score_to_attend_time = schedule_sequences*(prefill_attention_mha_score_to_attend_0_pieces*shared_93*(prefill_attention_mha_score_to_attend_0_compute + prefill_attention_mha_score_to_attend_0_move + (0.5)*shared_89*(inverse_prefill_attention_compute_efficiency_attention_core*shared_73*shared_80*shared_81*shared_94 + shared_79)) + prefill_attention_mha_score_to_attend_1_pieces*prefill_attention_overlap_attention_core*np.maximum(prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move) + prefill_attention_mha_score_to_attend_1_pieces*shared_93*(prefill_attention_mha_score_to_attend_1_compute + prefill_attention_mha_score_to_attend_1_move) + prefill_attention_overlap_attention_core*(prefill_attention_mha_score_to_attend_0_pieces*(inverse_prefill_attention_memory_efficiency_attention_core*shared_72*shared_78*shared_89 + prefill_attention_mha_score_to_attend_0_move) + np.maximum(shared_92, prefill_attention_mha_score_to_attend_0_pieces*(prefill_attention_mha_score_to_attend_0_gap + shared_88*shared_91) - shared_92)))/schedule_prompts
+    del inverse_prefill_attention_compute_efficiency_attention_core, inverse_prefill_attention_memory_efficiency_attention_core, prefill_attention_mha_score_to_attend_0_compute, prefill_attention_mha_score_to_attend_0_gap, prefill_attention_mha_score_to_attend_0_move, prefill_attention_mha_score_to_attend_0_pieces, prefill_attention_mha_score_to_attend_1_compute, prefill_attention_mha_score_to_attend_1_move, prefill_attention_mha_score_to_attend_1_pieces, shared_73, shared_79, shared_81, shared_88, shared_89, shared_91, shared_92
+    shared_95 = shared_51*(prefill_attention_mha_o_proj_byte_fixed + prefill_attention_mha_o_proj_byte_per_tokens*schedule_step_tokens)
+    shared_96 = gemm_loop_attention*np.minimum(gemm_split_attention, prefill_attention_mha_o_proj_depth_fixed)
+    shared_97 = shared_56*(8192*gemm_edge_attention + prefill_attention_mha_o_proj_flop_per_tokens)
+    del prefill_attention_mha_o_proj_flop_per_tokens, shared_56
+    shared_98 = schedule_step_tokens*shared_97 + shared_54*shared_96
+    del shared_54
+    shared_99 = converts_attention*(gemm_row_attention + prefill_attention_mha_o_proj_depth_fixed*shared_59)
+    del prefill_attention_mha_o_proj_depth_fixed, shared_59
+    prefill_attention_mha_o_proj_full_step = schedule_step_tokens*shared_99 + shared_50*np.minimum(shared_95, shared_98) + np.maximum(shared_95, shared_98)
+    del shared_95, shared_98
+    shared_100 = shared_51*(prefill_attention_mha_o_proj_byte_fixed + prefill_attention_mha_o_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_101 = schedule_rest_tokens*shared_97 + shared_63*shared_96
+    del shared_63
+    prefill_attention_mha_o_proj_rest_step = schedule_rest_tokens*shared_99 + shared_50*np.minimum(shared_100, shared_101) + np.maximum(shared_100, shared_101)
+    del shared_100, shared_101
     prefill_attention_mha_full = prefill_attention_mha_o_proj_full_step + prefill_attention_mha_q_proj_to_v_proj_full_step
     del prefill_attention_mha_o_proj_full_step, prefill_attention_mha_q_proj_to_v_proj_full_step
-    prefill_attention_mha_per_token = prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens + prefill_attention_mha_residual_to_norm_move_per_tokens
-    prefill_attention_mha_last = np.maximum(schedule_step_tokens*(prefill_attention_mha_score_to_attend_move_per_context*shared_39 + prefill_attention_mha_score_to_attend_move_per_seq), prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_step_tokens*(isl - 0.5*schedule_piece + 0.5))
-    del schedule_piece, shared_39
-    shared_52 = prefill_attention_mha_residual_to_norm_move_fixed*schedule_prefill_steps
-    prefill_attention_mha_work = prefill_attention_mha_full*schedule_whole_steps + prefill_attention_mha_per_token*schedule_prefill_tokens + prefill_attention_mha_score_to_attend_time + schedule_rest_steps*(prefill_attention_mha_o_proj_rest_step + prefill_attention_mha_q_proj_to_v_proj_rest_step) + shared_52
+    prefill_attention_mha_fixed = shared_48*stored_attention_mha_norm_weight
+    prefill_attention_mha_per_token = shared_48*(prefill_attention_mha_q_rope_to_v_cache_store_byte_per_tokens + prefill_attention_mha_residual_to_norm_byte_per_tokens)
+    shared_102 = shared_87*(prefill_attention_mha_score_to_attend_byte_per_seq*schedule_piece + schedule_piece*shared_76 + shared_86)
+    del shared_76, shared_86, shared_87
+    shared_103 = schedule_prompts*(schedule_piece*shared_75*(isl - shared_72 + 0.5) + shared_70)
+    del schedule_piece, schedule_prompts, shared_70, shared_72, shared_75
+    prefill_attention_mha_last = shared_93*np.minimum(shared_102, shared_103) + np.maximum(shared_102, shared_103)
+    del shared_102, shared_103, shared_93
+    shared_104 = prefill_attention_mha_fixed*schedule_prefill_steps
+    prefill_attention_mha_work = prefill_attention_mha_full*schedule_whole_steps + prefill_attention_mha_per_token*schedule_prefill_tokens + prefill_attention_mha_score_to_attend_time + schedule_rest_steps*(prefill_attention_mha_o_proj_rest_step + prefill_attention_mha_q_proj_to_v_proj_rest_step) + shared_104
     del prefill_attention_mha_o_proj_rest_step, prefill_attention_mha_q_proj_to_v_proj_rest_step, prefill_attention_mha_score_to_attend_time
-    prefill_ffn_dense_gate_proj_to_up_proj_full_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_rest_tokens)
-    prefill_ffn_dense_down_proj_full_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_step_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_step_tokens)
-    prefill_ffn_dense_down_proj_rest_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_rest_tokens, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_rest_tokens)
-    del schedule_rest_tokens
+    shared_105 = 1 - gemm_overlap_ffn
+    shared_106 = inverse_gemm_memory_efficiency_ffn*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_ffn
+    shared_107 = shared_106*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_step_tokens)
+    shared_108 = gemm_tall_ffn*shared_53 + 1
+    del shared_53
+    shared_109 = gemm_loop_ffn*np.minimum(4096, gemm_split_ffn)
+    shared_110 = inverse_gemm_compute_efficiency_ffn*inverse_peak_ffn
+    del inverse_gemm_compute_efficiency_ffn
+    shared_111 = shared_110*(2*gemm_edge_ffn*prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed + prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens)
+    del prefill_ffn_dense_gate_proj_to_up_proj_columns_fixed, prefill_ffn_dense_gate_proj_to_up_proj_flop_per_tokens
+    shared_112 = schedule_step_tokens*shared_111 + shared_108*shared_109
+    shared_113 = gemm_move_ffn*inverse_memory_bandwidth
+    shared_114 = converts_ffn*(gemm_row_ffn + 4096*shared_113)
+    prefill_ffn_dense_gate_proj_to_up_proj_full_step = schedule_step_tokens*shared_114 + shared_105*np.minimum(shared_107, shared_112) + np.maximum(shared_107, shared_112)
+    del shared_107, shared_112
+    shared_115 = shared_106*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_116 = gemm_tall_ffn*shared_62 + 1
+    del shared_62
+    shared_117 = schedule_rest_tokens*shared_111 + shared_109*shared_116
+    prefill_ffn_dense_gate_proj_to_up_proj_rest_step = schedule_rest_tokens*shared_114 + shared_105*np.minimum(shared_115, shared_117) + np.maximum(shared_115, shared_117)
+    del shared_115, shared_117
+    shared_118 = shared_106*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_step_tokens)
+    shared_119 = gemm_loop_ffn*np.minimum(gemm_split_ffn, prefill_ffn_dense_down_proj_depth_fixed)
+    shared_120 = shared_110*(8192*gemm_edge_ffn + prefill_ffn_dense_down_proj_flop_per_tokens)
+    del prefill_ffn_dense_down_proj_flop_per_tokens, shared_110
+    shared_121 = schedule_step_tokens*shared_120 + shared_108*shared_119
+    del shared_108
+    shared_122 = converts_ffn*(gemm_row_ffn + prefill_ffn_dense_down_proj_depth_fixed*shared_113)
+    del prefill_ffn_dense_down_proj_depth_fixed, shared_113
+    prefill_ffn_dense_down_proj_full_step = schedule_step_tokens*shared_122 + shared_105*np.minimum(shared_118, shared_121) + np.maximum(shared_118, shared_121)
+    del shared_118, shared_121
+    shared_123 = shared_106*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_rest_tokens)
+    shared_124 = schedule_rest_tokens*shared_120 + shared_116*shared_119
+    del shared_116
+    prefill_ffn_dense_down_proj_rest_step = schedule_rest_tokens*shared_122 + shared_105*np.minimum(shared_123, shared_124) + np.maximum(shared_123, shared_124)
+    del schedule_rest_tokens, shared_123, shared_124
     prefill_ffn_dense_full = prefill_ffn_dense_down_proj_full_step + prefill_ffn_dense_gate_proj_to_up_proj_full_step
     del prefill_ffn_dense_down_proj_full_step, prefill_ffn_dense_gate_proj_to_up_proj_full_step
-    prefill_ffn_dense_per_token = prefill_attention_mha_residual_to_norm_move_per_tokens + prefill_ffn_dense_act_move_per_tokens
-    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_52
-    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_52
+    prefill_ffn_dense_per_token = shared_48*(prefill_attention_mha_residual_to_norm_byte_per_tokens + prefill_ffn_dense_act_byte_per_tokens)
+    prefill_ffn_dense_work = prefill_ffn_dense_full*schedule_whole_steps + prefill_ffn_dense_per_token*schedule_prefill_tokens + schedule_rest_steps*(prefill_ffn_dense_down_proj_rest_step + prefill_ffn_dense_gate_proj_to_up_proj_rest_step) + shared_104
+    del prefill_ffn_dense_down_proj_rest_step, prefill_ffn_dense_gate_proj_to_up_proj_rest_step, schedule_rest_steps, schedule_whole_steps, shared_104
     schedule_rows = schedule_sequences/schedule_prefill_steps
-    prefill_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_rows, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_rows)
-    prefill_head_work = schedule_prefill_steps*(prefill_attention_mha_residual_to_norm_move_fixed + prefill_attention_mha_residual_to_norm_move_per_tokens*schedule_rows + prefill_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_rows)
+    shared_125 = 1 - gemm_overlap_head
+    shared_126 = inverse_gemm_memory_efficiency_head*inverse_memory_bandwidth
+    del inverse_gemm_memory_efficiency_head
+    shared_127 = shared_126*(prefill_head_lm_head_byte_fixed + prefill_head_lm_head_byte_per_tokens*schedule_rows)
+    shared_128 = gemm_loop_head*np.minimum(4096, gemm_split_head)
+    shared_129 = inverse_gemm_compute_efficiency_head*inverse_peak_head*(2*gemm_edge_head*prefill_head_lm_head_columns_fixed + prefill_head_lm_head_flop_per_tokens)
+    del inverse_gemm_compute_efficiency_head, prefill_head_lm_head_columns_fixed
+    shared_130 = schedule_rows*shared_129 + shared_128*(gemm_tall_head*np.minimum(1, (0.00390625)*schedule_rows) + 1)
+    shared_131 = converts_head*(4096*gemm_move_head*inverse_memory_bandwidth + gemm_row_head)
+    prefill_head_lm_head_step = schedule_rows*shared_131 + shared_125*np.minimum(shared_127, shared_130) + np.maximum(shared_127, shared_130)
+    del shared_127, shared_130
+    shared_132 = inverse_scale_out_bandwidth*prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens
+    shared_133 = inverse_all_gather_scale_out_direct_efficiency*shared_132
+    del inverse_all_gather_scale_out_direct_efficiency
+    shared_134 = inverse_all_gather_scale_out_link_efficiency*shared_132*(all_gather_scale_out_contention*shared_36 + 1)
+    del inverse_all_gather_scale_out_link_efficiency, shared_132, shared_36
+    shared_135 = all_gather_scale_out_hop_latency*shared_38 + all_gather_scale_out_launch_latency
+    del shared_38
+    shared_136 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens
+    shared_137 = inverse_all_gather_scale_up_direct_efficiency*shared_136
+    del inverse_all_gather_scale_up_direct_efficiency
+    shared_138 = inverse_all_gather_scale_up_link_efficiency*shared_136*(all_gather_scale_up_contention*shared_43 + 1)
+    del inverse_all_gather_scale_up_link_efficiency, shared_136, shared_43
+    shared_139 = all_gather_scale_up_hop_latency*shared_41 + all_gather_scale_up_launch_latency
+    del shared_41
+    prefill_head_lm_head_all_gather_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_135 + np.minimum(schedule_rows*shared_133, all_gather_scale_out_switch_latency + schedule_rows*shared_134)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_139 + np.minimum(schedule_rows*shared_137, all_gather_scale_up_switch_latency + schedule_rows*shared_138))
+    shared_140 = prefill_head_sample_byte_per_tokens*shared_48
+    del prefill_head_sample_byte_per_tokens
+    prefill_head_work = schedule_prefill_steps*(prefill_head_lm_head_step + schedule_rows*shared_140 + shared_48*(prefill_attention_mha_residual_to_norm_byte_per_tokens*schedule_rows + stored_attention_mha_norm_weight))
     del prefill_head_lm_head_step, schedule_rows
-    prefill_head_link = prefill_head_link_hops*schedule_prefill_steps + prefill_head_link_per_token*schedule_sequences
+    prefill_head_link = prefill_head_lm_head_all_gather_tp_step*schedule_prefill_steps
+    del prefill_head_lm_head_all_gather_tp_step
     prefill_attention_time = 32*prefill_attention_mha_work
     prefill_ffn_time = 32*prefill_ffn_dense_work
     prefill_head_time = prefill_embedding_work + prefill_head_work
-    shared_53 = prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_step_tokens
-    prefill_communication_time = 65*prefill_embedding_link + prefill_head_link + shared_53
-    shared_54 = launch_latency*schedule_prefill_steps
-    prefill_launch_time = 292*shared_54
-    shared_55 = prefill_communication_time + prefill_launch_time
-    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_55
+    shared_141 = prefill_pipeline_send_scale_out_hops_fixed*send_scale_out_hop_latency
+    del prefill_pipeline_send_scale_out_hops_fixed
+    shared_142 = inverse_send_scale_out_link_efficiency*prefill_pipeline_send_scale_out_byte_per_tokens
+    del inverse_send_scale_out_link_efficiency
+    shared_143 = prefill_pipeline_send_scale_up_hops_fixed*send_scale_up_hop_latency
+    del prefill_pipeline_send_scale_up_hops_fixed
+    shared_144 = prefill_pipeline_send_scale_up_byte_per_tokens*schedule_step_tokens
+    shared_145 = inverse_prefill_pipeline_send_scale_up_bandwidth_fixed*inverse_send_scale_up_link_efficiency
+    del inverse_prefill_pipeline_send_scale_up_bandwidth_fixed, inverse_send_scale_up_link_efficiency
+    prefill_communication_time = 65*prefill_embedding_link + prefill_head_link + prefill_pipeline_send_scale_out_together_fixed*(shared_141 + shared_142*shared_34) + prefill_pipeline_send_scale_up_together_fixed*(shared_143 + shared_144*shared_145)
+    del shared_34
+    shared_146 = 131*elementwise_launch_latency + 64*gemm_launch_latency_attention + 64*gemm_launch_latency_ffn + gemm_launch_latency_head
+    prefill_launch_time = schedule_prefill_steps*(32*prefill_attention_launch_latency_attention_core + shared_146)
+    shared_147 = prefill_communication_time + prefill_launch_time
+    prefill_chain = prefill_attention_time + prefill_ffn_time + prefill_head_time + shared_147
     inverse_prefill_chain = 1/prefill_chain
-    shared_56 = np.minimum(32, np.maximum(0, np.ceil(31.5 - np.ceil(32*inverse_pp))))
-    shared_57 = 32 - shared_56
-    shared_58 = np.floor(inverse_pp)
-    shared_59 = -9*shared_56 + shared_58 + 291
-    prefill_stage = prefill_head_link + prefill_head_work + shared_54*shared_59 + shared_57*(prefill_attention_mha_work + prefill_embedding_link) + shared_57*(prefill_embedding_link + prefill_ffn_dense_work) + shared_58*(prefill_embedding_link + prefill_embedding_work)
-    del prefill_attention_mha_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work, shared_54
-    shared_60 = prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_step_tokens
-    shared_61 = prefill_attention_mha_residual_to_norm_move_fixed + shared_60
-    prefill_bubble = shared_53 + shared_56*(4*launch_latency + prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_61) + shared_56*(5*launch_latency + prefill_attention_mha_full + prefill_attention_mha_last + prefill_attention_mha_per_token*schedule_step_tokens + shared_61) + (1 - shared_58)*(launch_latency + prefill_embedding_lookup_move_per_tokens*schedule_step_tokens + shared_60)
-    del prefill_attention_mha_full, prefill_attention_mha_last, prefill_attention_mha_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, schedule_step_tokens, shared_53, shared_56, shared_60, shared_61
-    prefill_time = prefill_bubble + prefill_stage
+    shared_148 = np.minimum(32, np.maximum(0, np.ceil(31.5 - np.ceil(32/pp))))
+    shared_149 = 32 - shared_148
+    shared_150 = 2*elementwise_launch_latency
+    shared_151 = 2*gemm_launch_latency_attention + shared_150
+    shared_152 = prefill_attention_launch_latency_attention_core + shared_151
+    shared_153 = np.floor(1/pp)
+    shared_154 = 2*gemm_launch_latency_ffn + shared_150
+    shared_155 = elementwise_launch_latency*shared_153 + gemm_launch_latency_head + shared_149*shared_154 + shared_150
+    del shared_150
+    prefill_stage = prefill_head_link + prefill_head_work + schedule_prefill_steps*(shared_149*shared_152 + shared_155) + shared_149*(prefill_attention_mha_work + prefill_embedding_link) + shared_149*(prefill_embedding_link + prefill_ffn_dense_work) + shared_153*(prefill_embedding_link + prefill_embedding_work)
+    del prefill_attention_mha_work, prefill_embedding_link, prefill_embedding_work, prefill_ffn_dense_work, prefill_head_link, prefill_head_work
+    shared_156 = prefill_attention_mha_fixed + prefill_embedding_lookup_all_reduce_tp_full_step
+    del prefill_attention_mha_fixed
+    prefill_bubble = prefill_pipeline_send_scale_out_together_fixed*(prefill_pipeline_send_scale_out_byte_per_tokens*schedule_step_tokens/(scale_out_bandwidth*send_scale_out_link_efficiency) + shared_141) + prefill_pipeline_send_scale_up_together_fixed*(shared_143 + shared_144/(prefill_pipeline_send_scale_up_bandwidth_fixed*send_scale_up_link_efficiency)) + shared_148*(prefill_ffn_dense_full + prefill_ffn_dense_per_token*schedule_step_tokens + shared_154 + shared_156) + shared_148*(prefill_attention_mha_full + prefill_attention_mha_last + prefill_attention_mha_per_token*schedule_step_tokens + shared_152 + shared_156) + (1 - shared_153)*(elementwise_launch_latency + prefill_embedding_lookup_all_reduce_tp_full_step + prefill_embedding_per_token*schedule_step_tokens)
+    del prefill_attention_mha_full, prefill_attention_mha_last, prefill_attention_mha_per_token, prefill_embedding_lookup_all_reduce_tp_full_step, prefill_embedding_per_token, prefill_ffn_dense_full, prefill_ffn_dense_per_token, prefill_pipeline_send_scale_up_bandwidth_fixed, schedule_step_tokens, shared_144, shared_148, shared_152, shared_154, shared_156
+    prefill_engine = np.maximum(358*schedule_prefill_steps*serving_host_launch, serving_prefill_slowdown*(prefill_bubble + prefill_stage))
     del prefill_bubble, prefill_stage
-    inverse_prefill_time = 1/prefill_time
-    shared_62 = schedule_decode_sequences*schedule_decode_steps
-    generation_embedding_work = prefill_embedding_lookup_move_per_tokens*shared_62
-    del prefill_embedding_lookup_move_per_tokens
-    generation_embedding_link = schedule_decode_steps*(prefill_embedding_link_hops + prefill_embedding_link_per_token*schedule_decode_sequences)
-    del prefill_embedding_link_hops, prefill_embedding_link_per_token
-    generation_attention_mha_residual_to_norm_step = prefill_attention_mha_residual_to_norm_move_fixed + prefill_attention_mha_residual_to_norm_move_per_tokens*schedule_decode_sequences
-    del prefill_attention_mha_residual_to_norm_move_fixed, prefill_attention_mha_residual_to_norm_move_per_tokens
-    generation_attention_mha_q_proj_to_v_proj_step = np.maximum(prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mha_q_proj_to_v_proj_move_fixed + prefill_attention_mha_q_proj_to_v_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_attention_mha_q_proj_to_v_proj_compute_per_tokens, prefill_attention_mha_q_proj_to_v_proj_move_fixed, prefill_attention_mha_q_proj_to_v_proj_move_per_tokens
-    shared_63 = isl + 1
-    generation_attention_mha_score_to_attend_move = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_move_per_context*shared_63 + prefill_attention_mha_score_to_attend_move_per_seq)
-    del prefill_attention_mha_score_to_attend_move_per_seq
-    generation_attention_mha_score_to_attend_gap = -generation_attention_mha_score_to_attend_move + prefill_attention_mha_score_to_attend_compute_per_pairs*schedule_decode_sequences*shared_63
-    generation_attention_mha_score_to_attend_slope = schedule_decode_sequences*(prefill_attention_mha_score_to_attend_compute_per_pairs - prefill_attention_mha_score_to_attend_move_per_context)
-    del prefill_attention_mha_score_to_attend_compute_per_pairs
-    shared_64 = schedule_decode_steps - 1
-    shared_66 = (0.5)*generation_attention_mha_score_to_attend_slope
-    shared_65 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
+    ttft = prefill_engine + serving_request_overhead
+    del prefill_engine
+    inverse_ttft = 1/ttft
+    shared_157 = inverse_scale_out_bandwidth*schedule_decode_sequences
+    del inverse_scale_out_bandwidth
+    shared_158 = inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed*schedule_decode_sequences
+    del inverse_prefill_embedding_lookup_all_reduce_tp_scale_up_bandwidth_fixed
+    generation_embedding_lookup_all_reduce_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_39 + np.minimum(schedule_decode_sequences*shared_46, all_reduce_scale_out_switch_latency + shared_157*shared_37)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_45 + np.minimum(shared_158*shared_42, all_reduce_scale_up_switch_latency + shared_158*shared_44))
+    del shared_158, shared_37, shared_39, shared_42, shared_44, shared_45, shared_46
+    shared_159 = schedule_decode_sequences*schedule_decode_steps
+    generation_embedding_work = shared_159*shared_49
+    del shared_49
+    generation_embedding_link = generation_embedding_lookup_all_reduce_tp_step*schedule_decode_steps
+    del generation_embedding_lookup_all_reduce_tp_step
+    generation_attention_mha_residual_to_norm_step = shared_48*(prefill_attention_mha_residual_to_norm_byte_per_tokens*schedule_decode_sequences + stored_attention_mha_norm_weight)
+    del prefill_attention_mha_residual_to_norm_byte_per_tokens
+    shared_160 = shared_51*(prefill_attention_mha_q_proj_to_v_proj_byte_fixed + prefill_attention_mha_q_proj_to_v_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_attention_mha_q_proj_to_v_proj_byte_fixed, prefill_attention_mha_q_proj_to_v_proj_byte_per_tokens
+    shared_161 = np.minimum(1, (0.00390625)*schedule_decode_sequences)
+    shared_162 = gemm_tall_attention*shared_161 + 1
+    shared_163 = schedule_decode_sequences*shared_57 + shared_162*shared_55
+    del shared_55, shared_57
+    generation_attention_mha_q_proj_to_v_proj_step = schedule_decode_sequences*shared_60 + shared_50*np.minimum(shared_160, shared_163) + np.maximum(shared_160, shared_163)
+    del shared_160, shared_163, shared_60
+    shared_164 = isl + 1
+    shared_165 = inverse_decode_attention_compute_efficiency_attention_core*shared_94*(decode_attention_depth_attention_core*inverse_prefill_attention_mha_score_to_attend_kv_heads_fixed*inverse_schedule_decode_sequences + 1)
+    del inverse_decode_attention_compute_efficiency_attention_core, inverse_prefill_attention_mha_score_to_attend_kv_heads_fixed, inverse_schedule_decode_sequences, shared_94
+    generation_attention_mha_score_to_attend_compute = schedule_decode_sequences*(decode_attention_block_latency_attention_core*prefill_attention_mha_score_to_attend_kv_heads_fixed + shared_164*shared_165)
+    del prefill_attention_mha_score_to_attend_kv_heads_fixed
+    generation_attention_mha_score_to_attend_move = inverse_decode_attention_memory_efficiency_attention_core*inverse_memory_bandwidth*schedule_decode_sequences*(prefill_attention_mha_score_to_attend_byte_per_context*shared_164 + prefill_attention_mha_score_to_attend_byte_per_seq)
+    del prefill_attention_mha_score_to_attend_byte_per_context, prefill_attention_mha_score_to_attend_byte_per_seq
+    generation_attention_mha_score_to_attend_gap = generation_attention_mha_score_to_attend_compute - generation_attention_mha_score_to_attend_move
+    shared_166 = inverse_decode_attention_memory_efficiency_attention_core*shared_78
+    del inverse_decode_attention_memory_efficiency_attention_core, shared_78
+    generation_attention_mha_score_to_attend_slope = schedule_decode_sequences*(shared_165 - shared_166)
+    shared_167 = schedule_decode_steps - 1
+    shared_168 = (0.5)*schedule_decode_sequences*shared_167
+    shared_170 = (0.5)*generation_attention_mha_score_to_attend_slope
+    shared_169 = _turn(generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_slope, schedule_decode_steps)
     del generation_attention_mha_score_to_attend_slope
-    shared_67 = shared_65*(generation_attention_mha_score_to_attend_gap + shared_66*(shared_65 - 1))
-    del shared_65
-    generation_attention_mha_score_to_attend_time = schedule_decode_steps*(generation_attention_mha_score_to_attend_move + (0.5)*prefill_attention_mha_score_to_attend_move_per_context*schedule_decode_sequences*shared_64) + np.maximum(shared_67, schedule_decode_steps*(generation_attention_mha_score_to_attend_gap + shared_64*shared_66) - shared_67)
-    del generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, prefill_attention_mha_score_to_attend_move_per_context, shared_66, shared_67
-    generation_attention_mha_o_proj_step = np.maximum(prefill_attention_mha_o_proj_compute_per_tokens*schedule_decode_sequences, prefill_attention_mha_o_proj_move_fixed + prefill_attention_mha_o_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_attention_mha_o_proj_compute_per_tokens, prefill_attention_mha_o_proj_move_fixed, prefill_attention_mha_o_proj_move_per_tokens
-    generation_attention_mha_work = generation_attention_mha_score_to_attend_time + schedule_decode_steps*(generation_attention_mha_o_proj_step + generation_attention_mha_q_proj_to_v_proj_step + generation_attention_mha_residual_to_norm_step + prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens*schedule_decode_sequences)
-    del generation_attention_mha_o_proj_step, generation_attention_mha_q_proj_to_v_proj_step, generation_attention_mha_score_to_attend_time, prefill_attention_mha_q_rope_to_v_cache_store_move_per_tokens
-    generation_ffn_dense_gate_proj_to_up_proj_step = np.maximum(prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed + prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_dense_gate_proj_to_up_proj_compute_per_tokens, prefill_ffn_dense_gate_proj_to_up_proj_move_fixed, prefill_ffn_dense_gate_proj_to_up_proj_move_per_tokens
-    generation_ffn_dense_down_proj_step = np.maximum(prefill_ffn_dense_down_proj_compute_per_tokens*schedule_decode_sequences, prefill_ffn_dense_down_proj_move_fixed + prefill_ffn_dense_down_proj_move_per_tokens*schedule_decode_sequences)
-    del prefill_ffn_dense_down_proj_compute_per_tokens, prefill_ffn_dense_down_proj_move_fixed, prefill_ffn_dense_down_proj_move_per_tokens
-    generation_ffn_dense_work = schedule_decode_steps*(generation_attention_mha_residual_to_norm_step + generation_ffn_dense_down_proj_step + generation_ffn_dense_gate_proj_to_up_proj_step + prefill_ffn_dense_act_move_per_tokens*schedule_decode_sequences)
-    del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_move_per_tokens
-    generation_head_lm_head_step = np.maximum(prefill_head_lm_head_compute_per_tokens*schedule_decode_sequences, prefill_head_lm_head_move_fixed + prefill_head_lm_head_move_per_tokens*schedule_decode_sequences)
-    del prefill_head_lm_head_compute_per_tokens, prefill_head_lm_head_move_fixed, prefill_head_lm_head_move_per_tokens
-    generation_head_work = schedule_decode_steps*(generation_attention_mha_residual_to_norm_step + generation_head_lm_head_step + prefill_head_sample_move_per_tokens*schedule_decode_sequences)
-    del generation_attention_mha_residual_to_norm_step, generation_head_lm_head_step, prefill_head_sample_move_per_tokens
-    generation_head_link = schedule_decode_steps*(prefill_head_link_hops + prefill_head_link_per_token*schedule_decode_sequences)
-    del prefill_head_link_hops, prefill_head_link_per_token
+    shared_171 = shared_169*(generation_attention_mha_score_to_attend_gap + shared_170*(shared_169 - 1))
+    del shared_169
+    generation_attention_mha_score_to_attend_time = decode_attention_overlap_attention_core*(schedule_decode_steps*(generation_attention_mha_score_to_attend_move + shared_166*shared_168) + np.maximum(shared_171, schedule_decode_steps*(generation_attention_mha_score_to_attend_gap + shared_167*shared_170) - shared_171)) + schedule_decode_steps*(1 - decode_attention_overlap_attention_core)*(generation_attention_mha_score_to_attend_compute + generation_attention_mha_score_to_attend_move + shared_168*(shared_165 + shared_166))
+    del generation_attention_mha_score_to_attend_compute, generation_attention_mha_score_to_attend_gap, generation_attention_mha_score_to_attend_move, shared_165, shared_166, shared_168, shared_170, shared_171
+    shared_172 = shared_51*(prefill_attention_mha_o_proj_byte_fixed + prefill_attention_mha_o_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_attention_mha_o_proj_byte_fixed, prefill_attention_mha_o_proj_byte_per_tokens, shared_51
+    shared_173 = schedule_decode_sequences*shared_97 + shared_162*shared_96
+    del shared_162, shared_96, shared_97
+    generation_attention_mha_o_proj_step = schedule_decode_sequences*shared_99 + shared_50*np.minimum(shared_172, shared_173) + np.maximum(shared_172, shared_173)
+    del shared_172, shared_173, shared_50, shared_99
+    shared_174 = schedule_decode_sequences*shared_48
+    del shared_48
+    generation_attention_mha_work = generation_attention_mha_score_to_attend_time + schedule_decode_steps*(generation_attention_mha_o_proj_step + generation_attention_mha_q_proj_to_v_proj_step + generation_attention_mha_residual_to_norm_step + prefill_attention_mha_q_rope_to_v_cache_store_byte_per_tokens*shared_174)
+    del generation_attention_mha_o_proj_step, generation_attention_mha_q_proj_to_v_proj_step, generation_attention_mha_score_to_attend_time, prefill_attention_mha_q_rope_to_v_cache_store_byte_per_tokens
+    shared_175 = shared_106*(prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed + prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_dense_gate_proj_to_up_proj_byte_fixed, prefill_ffn_dense_gate_proj_to_up_proj_byte_per_tokens
+    shared_176 = gemm_tall_ffn*shared_161 + 1
+    shared_177 = schedule_decode_sequences*shared_111 + shared_109*shared_176
+    del shared_109, shared_111
+    generation_ffn_dense_gate_proj_to_up_proj_step = schedule_decode_sequences*shared_114 + shared_105*np.minimum(shared_175, shared_177) + np.maximum(shared_175, shared_177)
+    del shared_114, shared_175, shared_177
+    shared_178 = shared_106*(prefill_ffn_dense_down_proj_byte_fixed + prefill_ffn_dense_down_proj_byte_per_tokens*schedule_decode_sequences)
+    del prefill_ffn_dense_down_proj_byte_fixed, prefill_ffn_dense_down_proj_byte_per_tokens, shared_106
+    shared_179 = schedule_decode_sequences*shared_120 + shared_119*shared_176
+    del shared_119, shared_120, shared_176
+    generation_ffn_dense_down_proj_step = schedule_decode_sequences*shared_122 + shared_105*np.minimum(shared_178, shared_179) + np.maximum(shared_178, shared_179)
+    del shared_105, shared_122, shared_178, shared_179
+    generation_ffn_dense_work = schedule_decode_steps*(generation_attention_mha_residual_to_norm_step + generation_ffn_dense_down_proj_step + generation_ffn_dense_gate_proj_to_up_proj_step + prefill_ffn_dense_act_byte_per_tokens*shared_174)
+    del generation_ffn_dense_down_proj_step, generation_ffn_dense_gate_proj_to_up_proj_step, prefill_ffn_dense_act_byte_per_tokens, shared_174
+    shared_180 = shared_126*(prefill_head_lm_head_byte_fixed + prefill_head_lm_head_byte_per_tokens*schedule_decode_sequences)
+    del prefill_head_lm_head_byte_fixed, prefill_head_lm_head_byte_per_tokens, shared_126
+    shared_181 = schedule_decode_sequences*shared_129 + shared_128*(gemm_tall_head*shared_161 + 1)
+    del shared_128, shared_129, shared_161
+    generation_head_lm_head_step = schedule_decode_sequences*shared_131 + shared_125*np.minimum(shared_180, shared_181) + np.maximum(shared_180, shared_181)
+    del shared_125, shared_131, shared_180, shared_181
+    generation_head_lm_head_all_gather_tp_step = prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed*(shared_135 + np.minimum(schedule_decode_sequences*shared_133, all_gather_scale_out_switch_latency + schedule_decode_sequences*shared_134)) + prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed*(shared_139 + np.minimum(schedule_decode_sequences*shared_137, all_gather_scale_up_switch_latency + schedule_decode_sequences*shared_138))
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_together_fixed, prefill_embedding_lookup_all_reduce_tp_scale_up_together_fixed, shared_133, shared_134, shared_135, shared_137, shared_138, shared_139
+    generation_head_work = schedule_decode_steps*(generation_attention_mha_residual_to_norm_step + generation_head_lm_head_step + schedule_decode_sequences*shared_140)
+    del generation_attention_mha_residual_to_norm_step, generation_head_lm_head_step, shared_140
+    generation_head_link = generation_head_lm_head_all_gather_tp_step*schedule_decode_steps
+    del generation_head_lm_head_all_gather_tp_step
     generation_attention_time = 32*generation_attention_mha_work
     generation_ffn_time = 32*generation_ffn_dense_work
     generation_head_time = generation_embedding_work + generation_head_work
-    generation_communication_time = 65*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_link_hops + prefill_pipeline_link_per_token*schedule_decode_sequences)
-    del prefill_pipeline_link_hops, prefill_pipeline_link_per_token
-    shared_68 = launch_latency*schedule_decode_steps
-    generation_launch_time = 292*shared_68
-    shared_69 = generation_communication_time + generation_launch_time
-    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_69
+    generation_communication_time = 65*generation_embedding_link + generation_head_link + schedule_decode_steps*(prefill_pipeline_send_scale_out_together_fixed*(shared_141 + shared_142*shared_157) + prefill_pipeline_send_scale_up_together_fixed*(prefill_pipeline_send_scale_up_byte_per_tokens*schedule_decode_sequences*shared_145 + shared_143))
+    del prefill_pipeline_send_scale_out_together_fixed, prefill_pipeline_send_scale_up_together_fixed, shared_141, shared_142, shared_143, shared_145, shared_157
+    generation_launch_time = schedule_decode_steps*(32*decode_attention_launch_latency_attention_core + shared_146)
+    del shared_146
+    shared_182 = generation_communication_time + generation_launch_time
+    generation_chain = generation_attention_time + generation_ffn_time + generation_head_time + shared_182
     inverse_generation_chain = 1/generation_chain
-    generation_stage = generation_head_link + generation_head_work + shared_57*(generation_attention_mha_work + generation_embedding_link) + shared_57*(generation_embedding_link + generation_ffn_dense_work) + shared_58*(generation_embedding_link + generation_embedding_work) + shared_59*shared_68
-    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_59, shared_68
+    generation_stage = generation_head_link + generation_head_work + schedule_decode_steps*(shared_149*(decode_attention_launch_latency_attention_core + shared_151) + shared_155) + shared_149*(generation_attention_mha_work + generation_embedding_link) + shared_149*(generation_embedding_link + generation_ffn_dense_work) + shared_153*(generation_embedding_link + generation_embedding_work)
+    del generation_attention_mha_work, generation_embedding_link, generation_embedding_work, generation_ffn_dense_work, generation_head_link, generation_head_work, shared_151, shared_155
     generation_time = np.maximum(generation_chain, generation_stage*schedule_decode_rounds)
     del generation_stage
-    inverse_generation_time = 1/generation_time
-    e2el = generation_time + prefill_time
-    inverse_e2el = 1/e2el
-    tpot = generation_time/schedule_decode_steps
+    shared_183 = -generation_chain + shared_182
+    del generation_chain, shared_182
+    generation_engine = generation_time*inverse_generation_chain*(generation_communication_time*serving_link_slowdown + generation_launch_time*(dependent_launch*(serving_dependent_start - serving_launch_slowdown) + serving_launch_slowdown) - serving_decode_slowdown*shared_183) + schedule_decode_steps*(serving_step_overhead + synchronous*(schedule_sequences*serving_synchronous_request + serving_synchronous_overhead))
     del generation_time
-    shared_70 = dp*tp
-    devices = pp*shared_70
-    shared_71 = batch*inverse_e2el
+    inverse_generation_engine = 1/generation_engine
+    e2el = generation_engine + ttft
+    inverse_e2el = 1/e2el
+    tpot = generation_engine/schedule_decode_steps
+    del generation_engine
+    shared_184 = dp*tp
+    devices = pp*shared_184
+    shared_185 = batch*inverse_e2el
     del inverse_e2el
-    output_throughput = osl*shared_71
+    output_throughput = osl*shared_185
     inverse_output_throughput = 1/output_throughput
-    shared_72 = isl + osl
-    total_throughput = shared_71*shared_72
-    request_throughput = shared_71
-    del shared_71
+    shared_186 = isl + osl
+    total_throughput = shared_185*shared_186
+    request_throughput = shared_185
+    del shared_185
     throughput_per_user = 1/tpot
     throughput_per_device = output_throughput/devices
-    shared_73 = devices*inverse_output_throughput
+    shared_187 = devices*inverse_output_throughput
     del inverse_output_throughput
-    shared_74 = 1000000*price
-    cost_per_million_tokens = shared_73*shared_74
-    cost_per_million_total_tokens = devices*e2el*shared_74/(batch*shared_72)
-    del shared_74
-    energy_per_token = shared_73*tdp
-    del shared_73
-    shared_75 = 2*shared_57
-    memory_weights = inverse_tp*shared_75*stored_attention_mha_q_proj_weight + shared_16*shared_75 + shared_19*shared_57 + shared_21 + shared_3*shared_58 + shared_57*shared_8*stored_attention_mha_q_proj_weight + shared_75*stored_attention_mha_norm_weight + stored_attention_mha_norm_weight
-    del shared_16, shared_3, shared_58, shared_75, shared_8
-    memory_kv_per_sequence = kv_block*shared_14*shared_57*np.ceil(shared_72/kv_block)
-    del shared_14, shared_57, shared_72
+    shared_188 = 1000000*price
+    cost_per_million_tokens = shared_187*shared_188
+    cost_per_million_total_tokens = devices*e2el*shared_188/(batch*shared_186)
+    del shared_188
+    energy_per_token = shared_187*tdp
+    del shared_187
+    shared_189 = 2*shared_149
+    shared_190 = shared_189/tp
+    memory_weights = shared_149*stored_ffn_dense_down_proj_weight/tp + shared_153*stored_embedding_embedding_weight/tp + shared_189*stored_attention_mha_norm_weight + shared_189*stored_attention_mha_q_proj_weight/np.minimum(32, tp) + shared_190*stored_attention_mha_q_proj_weight + shared_190*stored_ffn_dense_gate_proj_weight + stored_attention_mha_norm_weight + stored_head_lm_head_weight/tp
+    del shared_153, shared_189, shared_190, stored_embedding_embedding_weight, stored_ffn_dense_down_proj_weight, stored_ffn_dense_gate_proj_weight, stored_head_lm_head_weight
+    shared_191 = kv_byte/np.minimum(32, tp)
+    memory_kv_per_sequence = 8192*kv_block*shared_149*shared_191*np.ceil(shared_186/kv_block)
+    del shared_149, shared_186
     memory_kv = memory_kv_per_sequence*schedule_sequences
-    shared_76 = activation_byte*shared_18
-    del shared_18
-    shared_77 = logit_byte*(102400*inverse_tp + 102400)
-    shared_78 = activation_byte*(shared_13 + 12288*shared_7 + 4096)
-    del shared_13
-    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_25, shared_26), shared_5), shared_77), max_num_batched_tokens*shared_17), max_num_batched_tokens*shared_5), max_num_batched_tokens*shared_76), max_num_batched_tokens*shared_78)
-    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_17, shared_25), shared_26), shared_5), shared_76), shared_77), shared_78)
-    del shared_17, shared_25, shared_26, shared_5, shared_76, shared_77, shared_78
+    shared_192 = 33024*activation_byte/tp
+    shared_193 = logit_byte*(102400 + 102400/tp)
+    shared_194 = activation_byte*(4096 + 22016/tp)
+    shared_195 = shared_29/tp + shared_7
+    del shared_7
+    shared_196 = activation_byte*(4096 + 12288/np.minimum(32, tp) + 8192/tp)
+    memory_prefill_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_11, shared_193), shared_195), shared_30), max_num_batched_tokens*shared_11), max_num_batched_tokens*shared_192), max_num_batched_tokens*shared_194), max_num_batched_tokens*shared_196)
+    memory_decode_peak = np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(np.maximum(shared_11, shared_192), shared_193), shared_194), shared_195), shared_196), shared_30)
+    del shared_11, shared_192, shared_193, shared_194, shared_195, shared_196, shared_30
     memory_activation = np.maximum(memory_prefill_peak, memory_decode_peak*schedule_sequences)
-    memory_limit = memory_byte*memory_utilization
-    shared_79 = framework_byte + memory_weights
-    memory_total = memory_activation + memory_kv + shared_79
-    shared_80 = -memory_limit + shared_79
-    del shared_79
-    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum((-memory_prefill_peak - shared_80)/memory_kv_per_sequence, -shared_80/(memory_decode_peak + memory_kv_per_sequence))))
-    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_80
+    memory_reserved = framework_byte + memory_activation
+    memory_total = memory_kv + memory_reserved + memory_weights
+    memory_limit = np.minimum(memory_byte, memory_reserved*(1 - memory_reserved_share) + memory_weights*(1 - memory_weight_share) + memory_byte*memory_utilization)
+    del memory_reserved
+    shared_197 = framework_byte + memory_weights - memory_byte
+    shared_198 = framework_byte*memory_reserved_share + memory_weights*memory_weight_share - memory_byte*memory_utilization
+    memory_max_batch = dp*np.maximum(0, np.floor(np.minimum(np.minimum(np.minimum((-memory_prefill_peak - shared_197)/memory_kv_per_sequence, (-memory_prefill_peak*memory_reserved_share - shared_198)/memory_kv_per_sequence), -shared_197/(memory_decode_peak + memory_kv_per_sequence)), -shared_198/(memory_decode_peak*memory_reserved_share + memory_kv_per_sequence))))
+    del memory_decode_peak, memory_kv_per_sequence, memory_prefill_peak, shared_197, shared_198
     memory_framework = framework_byte
     fits = (((memory_limit >= memory_total))*1.0)
-    shared_81 = shared_40 - 1
-    shared_82 = 262144*shared_40*shared_42*shared_81 + 262144*shared_41*shared_45 + 524288*shared_44*shared_47
-    del shared_40, shared_41, shared_42, shared_47
-    prefill_model_flop_attention_core = batch*shared_82
-    prefill_flop_attention_per_token = 2147483648*inverse_tp + 2147483648*shared_7
+    shared_199 = 262144*shared_83
+    shared_200 = shared_66 - 1
+    shared_201 = shared_199*shared_71 + 262144*shared_200*shared_66*shared_80 + 524288*shared_82*shared_85
+    del shared_66, shared_71, shared_80, shared_85
+    prefill_model_flop_attention_core = batch*shared_201
+    prefill_flop_attention_per_token = 2147483648*inverse_tp + 2147483648*shared_14
     prefill_flop_attention = prefill_flop_attention_per_token*schedule_prefill_tokens
-    prefill_flop_attention_core = inverse_tp*schedule_sequences*shared_82
-    del shared_82
+    prefill_flop_attention_core = schedule_sequences*shared_201/tp
+    del shared_201
     prefill_flop_ffn_per_token = 8657043456*inverse_tp
     prefill_flop_ffn = prefill_flop_ffn_per_token*schedule_prefill_tokens
-    prefill_flop_head_per_sequence = shared_20
-    del shared_20
-    prefill_flop_head = prefill_flop_head_per_sequence*schedule_sequences
-    shared_83 = 64*inverse_tp
-    prefill_weight_byte_per_step = 32*shared_19 + shared_21 + 64*shared_7*stored_attention_mha_q_proj_weight + shared_83*stored_attention_mha_q_proj_weight + shared_83*stored_ffn_dense_gate_proj_weight + 65*stored_attention_mha_norm_weight
-    del shared_19, shared_21, shared_83, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight, stored_ffn_dense_gate_proj_weight
-    prefill_weight_byte_per_token = shared_4
-    del shared_4
-    shared_84 = kv_byte*shared_7
-    shared_85 = 262144*shared_84
-    prefill_kv_byte_per_token = shared_85
-    prefill_activation_byte_per_token = activation_byte*(2899968*inverse_tp + 524288*shared_7 + 1576961)
-    del shared_7
-    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_23 + shared_24
-    del shared_23, shared_24
+    prefill_flop_head = prefill_head_lm_head_flop_per_tokens*schedule_sequences
+    prefill_weight_byte_per_step = 64*shared_14*stored_attention_mha_q_proj_weight + 64*shared_21 + 64*shared_23 + 32*shared_25 + shared_27 + 65*stored_attention_mha_norm_weight
+    del shared_21, shared_23, shared_25, shared_27, stored_attention_mha_norm_weight, stored_attention_mha_q_proj_weight
+    prefill_weight_byte_per_token = shared_2
+    del shared_2
+    shared_202 = kv_byte*shared_14
+    shared_203 = 262144*shared_202
+    prefill_kv_byte_per_token = shared_203
+    prefill_activation_byte_per_token = activation_byte*(2899968*inverse_tp + 524288*shared_14 + 1576961)
+    del shared_14
+    prefill_activation_byte_per_sequence = 20481*activation_byte + shared_28 + shared_29
+    del shared_28, shared_29
     prefill_weight_byte = prefill_weight_byte_per_step*schedule_prefill_steps + prefill_weight_byte_per_token*schedule_prefill_tokens
     del schedule_prefill_steps
-    shared_86 = schedule_sequences*shared_45
-    del shared_45
-    shared_87 = 131072*shared_84
-    del shared_84
-    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + shared_1*shared_44*shared_85 + shared_81*shared_86*shared_87 + shared_85*shared_86
-    del shared_1, shared_44, shared_81, shared_86
+    shared_204 = schedule_sequences*shared_191
+    prefill_kv_byte = prefill_kv_byte_per_token*schedule_prefill_tokens + 262144*shared_0*shared_191*shared_82 + shared_199*shared_204 + 131072*shared_200*shared_204*shared_83
+    del shared_0, shared_191, shared_199, shared_200, shared_204, shared_82, shared_83
     prefill_activation_byte = prefill_activation_byte_per_sequence*schedule_sequences + prefill_activation_byte_per_token*schedule_prefill_tokens
-    shared_88 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
-    flop_prefill = shared_70*shared_88
-    weight_byte_prefill = prefill_weight_byte*shared_70
-    kv_byte_prefill = prefill_kv_byte*shared_70
-    activation_byte_prefill = prefill_activation_byte*shared_70
-    shared_89 = 65*prefill_embedding_link_scale_up_byte_0
-    del prefill_embedding_link_scale_up_byte_0
-    scale_up_byte_prefill = shared_70*(prefill_head_link_scale_up_byte_0*schedule_sequences + prefill_pipeline_link_scale_up_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_89)
-    shared_90 = 65*prefill_embedding_link_scale_out_byte_0
-    del prefill_embedding_link_scale_out_byte_0
-    scale_out_byte_prefill = shared_70*(prefill_head_link_scale_out_byte_0*schedule_sequences + prefill_pipeline_link_scale_out_byte_0*schedule_prefill_tokens + schedule_prefill_tokens*shared_90)
-    shared_91 = prefill_kv_byte + prefill_weight_byte
+    shared_205 = prefill_flop_attention + prefill_flop_attention_core + prefill_flop_ffn + prefill_flop_head
+    flop_prefill = shared_184*shared_205
+    weight_byte_prefill = prefill_weight_byte*shared_184
+    kv_byte_prefill = prefill_kv_byte*shared_184
+    activation_byte_prefill = prefill_activation_byte*shared_184
+    shared_206 = 65*prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens
+    del prefill_embedding_lookup_all_reduce_tp_scale_up_byte_per_tokens
+    scale_up_byte_prefill = shared_184*(prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens*schedule_sequences + prefill_pipeline_send_scale_up_byte_per_tokens*schedule_prefill_tokens + schedule_prefill_tokens*shared_206)
+    shared_207 = 65*prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    del prefill_embedding_lookup_all_reduce_tp_scale_out_byte_per_tokens
+    scale_out_byte_prefill = shared_184*(prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens*schedule_sequences + prefill_pipeline_send_scale_out_byte_per_tokens*schedule_prefill_tokens + schedule_prefill_tokens*shared_207)
+    shared_208 = prefill_kv_byte + prefill_weight_byte
     del prefill_kv_byte, prefill_weight_byte
-    shared_92 = prefill_activation_byte + shared_91
+    shared_209 = prefill_activation_byte + shared_208
     del prefill_activation_byte
-    arithmetic_intensity_prefill = shared_88/shared_92
-    del shared_88
-    shared_93 = 838860800*inverse_peak_head
-    del inverse_peak_head
-    shared_94 = 4294967296*inverse_peak_attention
-    del inverse_peak_attention
-    shared_95 = batch*schedule_prefill_tokens/schedule_sequences
+    arithmetic_intensity_prefill = shared_205/shared_209
+    del shared_205
+    shared_210 = 838860800*inverse_peak_head
+    shared_211 = 4294967296*inverse_peak_attention
+    shared_212 = batch*schedule_prefill_tokens/schedule_sequences
     del schedule_prefill_tokens, schedule_sequences
-    shared_96 = 8657043456*inverse_peak_ffn
-    del inverse_peak_ffn
-    shared_97 = inverse_pp*inverse_prefill_time
-    del inverse_prefill_time
-    mfu_prefill = shared_35*shared_97*(batch*shared_93 + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_94*shared_95 + shared_95*shared_96)
-    del prefill_model_flop_attention_core, shared_35, shared_95
-    mbu_prefill = inverse_memory_bandwidth*shared_91*shared_97
-    del shared_91, shared_97
-    shared_98 = -prefill_chain + shared_55
-    del prefill_chain, shared_55
-    bound_prefill = _largest(-rates_second_per_byte*shared_92 - shared_98, -prefill_flop_attention*rates_second_per_flop_attention - prefill_flop_attention_core*rates_second_per_flop_attention_core - prefill_flop_ffn*rates_second_per_flop_ffn - prefill_flop_head*rates_second_per_flop_head - shared_98, prefill_communication_time, prefill_launch_time)
-    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_92, shared_98
+    shared_213 = 8657043456*inverse_peak_ffn
+    shared_214 = inverse_pp*inverse_ttft
+    del inverse_ttft
+    shared_215 = inverse_dp*inverse_tp
+    del inverse_dp
+    mfu_prefill = shared_214*shared_215*(batch*shared_210 + inverse_peak_attention_core*prefill_model_flop_attention_core + shared_211*shared_212 + shared_212*shared_213)
+    del prefill_model_flop_attention_core, shared_212
+    mbu_prefill = inverse_memory_bandwidth*shared_208*shared_214
+    del shared_208, shared_214
+    shared_216 = -prefill_chain + shared_147
+    del prefill_chain, shared_147
+    bound_prefill = _largest(-inverse_memory_bandwidth*shared_209 - shared_216, -inverse_peak_attention*prefill_flop_attention - inverse_peak_attention_core*prefill_flop_attention_core - inverse_peak_ffn*prefill_flop_ffn - inverse_peak_head*prefill_flop_head - shared_216, prefill_communication_time, prefill_launch_time)
+    del prefill_flop_attention, prefill_flop_attention_core, prefill_flop_ffn, prefill_flop_head, shared_209, shared_216
     share_prefill_attention = inverse_prefill_chain*prefill_attention_time
     del prefill_attention_time
     share_prefill_ffn = inverse_prefill_chain*prefill_ffn_time
@@ -586,49 +898,48 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     del prefill_communication_time
     share_prefill_launch = inverse_prefill_chain*prefill_launch_time
     del inverse_prefill_chain, prefill_launch_time
-    decode_flop_attention = prefill_flop_attention_per_token*shared_62
+    decode_flop_attention = prefill_flop_attention_per_token*shared_159
     del prefill_flop_attention_per_token
-    shared_99 = 524288*isl + 262144*schedule_decode_steps + 262144
-    decode_flop_attention_core = inverse_tp*shared_62*shared_99
-    decode_flop_ffn = prefill_flop_ffn_per_token*shared_62
+    shared_217 = 524288*isl + 262144*schedule_decode_steps + 262144
+    decode_flop_attention_core = inverse_tp*shared_159*shared_217
+    del inverse_tp
+    decode_flop_ffn = prefill_flop_ffn_per_token*shared_159
     del prefill_flop_ffn_per_token
-    decode_flop_head = prefill_flop_head_per_sequence*shared_62
-    del prefill_flop_head_per_sequence
+    decode_flop_head = prefill_head_lm_head_flop_per_tokens*shared_159
+    del prefill_head_lm_head_flop_per_tokens
     decode_weight_byte = schedule_decode_steps*(prefill_weight_byte_per_step + prefill_weight_byte_per_token*schedule_decode_sequences)
     del prefill_weight_byte_per_step, prefill_weight_byte_per_token, schedule_decode_sequences
-    decode_kv_byte = shared_62*(prefill_kv_byte_per_token + shared_63*shared_85 + shared_64*shared_87)
-    del prefill_kv_byte_per_token, shared_63, shared_64, shared_85, shared_87
-    decode_activation_byte = shared_62*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
+    decode_kv_byte = shared_159*(prefill_kv_byte_per_token + shared_164*shared_203 + 131072*shared_167*shared_202)
+    del prefill_kv_byte_per_token, shared_164, shared_167, shared_202, shared_203
+    decode_activation_byte = shared_159*(prefill_activation_byte_per_sequence + prefill_activation_byte_per_token)
     del prefill_activation_byte_per_sequence, prefill_activation_byte_per_token
-    shared_100 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
-    shared_101 = schedule_decode_rounds*shared_70
-    del shared_70
-    flop_decode = shared_100*shared_101
-    weight_byte_decode = decode_weight_byte*shared_101
-    kv_byte_decode = decode_kv_byte*shared_101
-    activation_byte_decode = decode_activation_byte*shared_101
-    shared_102 = shared_101*shared_62
-    del shared_101, shared_62
-    scale_up_byte_decode = shared_102*(prefill_head_link_scale_up_byte_0 + prefill_pipeline_link_scale_up_byte_0 + shared_89)
-    del prefill_head_link_scale_up_byte_0, prefill_pipeline_link_scale_up_byte_0, shared_89
-    scale_out_byte_decode = shared_102*(prefill_head_link_scale_out_byte_0 + prefill_pipeline_link_scale_out_byte_0 + shared_90)
-    del prefill_head_link_scale_out_byte_0, prefill_pipeline_link_scale_out_byte_0, shared_102, shared_90
-    shared_103 = decode_kv_byte + decode_weight_byte
+    shared_218 = decode_flop_attention + decode_flop_attention_core + decode_flop_ffn + decode_flop_head
+    shared_219 = schedule_decode_rounds*shared_184
+    del shared_184
+    flop_decode = shared_218*shared_219
+    weight_byte_decode = decode_weight_byte*shared_219
+    kv_byte_decode = decode_kv_byte*shared_219
+    activation_byte_decode = decode_activation_byte*shared_219
+    shared_220 = shared_159*shared_219
+    del shared_159, shared_219
+    scale_up_byte_decode = shared_220*(prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens + prefill_pipeline_send_scale_up_byte_per_tokens + shared_206)
+    del prefill_head_lm_head_all_gather_tp_scale_up_byte_per_tokens, prefill_pipeline_send_scale_up_byte_per_tokens, shared_206
+    scale_out_byte_decode = shared_220*(prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens + prefill_pipeline_send_scale_out_byte_per_tokens + shared_207)
+    del prefill_head_lm_head_all_gather_tp_scale_out_byte_per_tokens, prefill_pipeline_send_scale_out_byte_per_tokens, shared_207, shared_220
+    shared_221 = decode_kv_byte + decode_weight_byte
     del decode_kv_byte, decode_weight_byte
-    shared_104 = decode_activation_byte + shared_103
+    shared_222 = decode_activation_byte + shared_221
     del decode_activation_byte
-    arithmetic_intensity_decode = shared_100/shared_104
-    del shared_100
-    shared_105 = inverse_generation_time*inverse_pp
-    del inverse_generation_time, inverse_pp
-    mfu_decode = inverse_tp*schedule_decode_steps*shared_0*shared_105*(inverse_peak_attention_core*shared_99 + shared_93 + shared_94 + shared_96)
-    del inverse_peak_attention_core, inverse_tp, schedule_decode_steps, shared_0, shared_93, shared_94, shared_96, shared_99
-    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_103*shared_105
-    del inverse_memory_bandwidth, schedule_decode_rounds, shared_103, shared_105
-    shared_106 = -generation_chain + shared_69
-    del generation_chain, shared_69
-    bound_decode = _largest(-rates_second_per_byte*shared_104 - shared_106, -decode_flop_attention*rates_second_per_flop_attention - decode_flop_attention_core*rates_second_per_flop_attention_core - decode_flop_ffn*rates_second_per_flop_ffn - decode_flop_head*rates_second_per_flop_head - shared_106, generation_communication_time, generation_launch_time)
-    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, rates_second_per_byte, rates_second_per_flop_attention, rates_second_per_flop_attention_core, rates_second_per_flop_ffn, rates_second_per_flop_head, shared_104, shared_106
+    arithmetic_intensity_decode = shared_218/shared_222
+    del shared_218
+    shared_223 = inverse_generation_engine*inverse_pp
+    del inverse_generation_engine, inverse_pp
+    mfu_decode = batch*schedule_decode_steps*shared_215*shared_223*(inverse_peak_attention_core*shared_217 + shared_210 + shared_211 + shared_213)
+    del schedule_decode_steps, shared_210, shared_211, shared_213, shared_215, shared_217
+    mbu_decode = inverse_memory_bandwidth*schedule_decode_rounds*shared_221*shared_223
+    del schedule_decode_rounds, shared_221, shared_223
+    bound_decode = _largest(-inverse_memory_bandwidth*shared_222 - shared_183, -decode_flop_attention*inverse_peak_attention - decode_flop_attention_core*inverse_peak_attention_core - decode_flop_ffn*inverse_peak_ffn - decode_flop_head*inverse_peak_head - shared_183, generation_communication_time, generation_launch_time)
+    del decode_flop_attention, decode_flop_attention_core, decode_flop_ffn, decode_flop_head, inverse_memory_bandwidth, inverse_peak_attention, inverse_peak_attention_core, inverse_peak_ffn, inverse_peak_head, shared_183, shared_222
     share_decode_attention = generation_attention_time*inverse_generation_chain
     del generation_attention_time
     share_decode_ffn = generation_ffn_time*inverse_generation_chain
@@ -640,7 +951,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
     share_decode_launch = generation_launch_time*inverse_generation_chain
     del generation_launch_time, inverse_generation_chain
     return (
-        prefill_time,
+        ttft,
         e2el,
         tpot,
         np.where(valid, devices, np.nan),
@@ -657,7 +968,7 @@ def _points(batch, isl, osl, max_num_batched_tokens, microbatches, kv_block, pp,
         memory_activation,
         np.where(valid, memory_framework, np.nan),
         memory_total,
-        np.where(valid, memory_limit, np.nan),
+        memory_limit,
         np.where(valid, fits, np.nan),
         np.where(valid, memory_max_batch, np.nan),
         flop_prefill,
