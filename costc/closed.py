@@ -12,7 +12,13 @@ from costc.serving.compose import Lowered, compose_closed_loop
 from costc.simplify import simplify
 
 #: the load protocol where a call says nothing: as serving benchmarks do, ten prompts a seat, all of one length
-PROTOCOL: Final[dict[str, Any]] = {"waves": 10, "length_spread": 0.0, "prefix_hit_rate": 0.0, "draft_tokens": 0, "acceptance": 0.0}
+PROTOCOL: Final[dict[str, Any]] = {
+    "waves": 10,
+    "length_spread": 0.0,
+    "prefix_hit_rate": 0.0,
+    "draft_tokens": 0,
+    "acceptance": 0.0,
+}
 
 
 class ClosedLoop:

@@ -37,7 +37,11 @@ def written(path: Path, engine: str, ledger: Frame, loops: Loops) -> str:
 def _constants(fit: ServingFit, own: Frame) -> list[str]:
     off = _off(own, "tpot", "family")
     lines = ["classes:", f"  {FORM.name}:", "    any:", f"      source: {SOURCE}", f"      n: {fit.n}"]
-    lines += [f"      held_out: {off}", f"      digest: {hashlib.sha256(digest(own).encode()).hexdigest()[:16]}", "      constants:"]
+    lines += [
+        f"      held_out: {off}",
+        f"      digest: {hashlib.sha256(digest(own).encode()).hexdigest()[:16]}",
+        "      constants:",
+    ]
     for c in CONSTANTS:
         found = fit.constants[c.name]
         said = f"value: {found.value:.4g}, std: {found.std:.2g}, unit: {_unit(found.unit)}, kind: {found.kind}"

@@ -60,7 +60,7 @@ def told(table: Frame) -> dict[str, Frame]:
     """What the recipes say of each phase of the rows: TOLD, not a number (or '') where they do not."""
     import pandas as pd
 
-    found = [recipe(row) for row in table.to_dict("records")]
+    found = [recipe({str(k): v for k, v in row.items()}) for row in table.to_dict("records")]
     frames = {}
     for phase in PHASES:
         columns = {name: [line.get(f"{phase}_{name}", "") for line in found] for name in TOLD}

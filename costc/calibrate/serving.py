@@ -64,7 +64,9 @@ def fit_serving(
         if len(low):
             raise CostcError(f"{name} is not positive in {len(low)} points, first {times[low[0]]:g} s in point {low[0]}")
     rows = np.flatnonzero(~held_out)
-    solution, note, _ = cautious(lambda places: _residuals(predict, ttft, tpot, rows[places]), len(rows), constants, TPOT_NOISE, alike)
+    solution, note, _ = cautious(
+        lambda places: _residuals(predict, ttft, tpot, rows[places]), len(rows), constants, TPOT_NOISE, alike
+    )
     judged = np.flatnonzero(held_out)
     return ServingFit(
         constants_of(constants, solution),

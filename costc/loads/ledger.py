@@ -1,7 +1,7 @@
 """Disaggregated rows of the ledger: predicted by pools of workers with the constants that aggregated rows gave.
 
-An engine's constants are those of its aggregated rows, without the row's family or device; no disaggregated row enters them but by
-the prior of `handover_steps`, which is the same whichever family it is taken from.
+An engine's constants are those of its aggregated rows, without the row's family or device. Of disaggregated rows comes only the
+prior of `handover_steps`, which is the same whichever family it is taken from.
 """
 
 from __future__ import annotations

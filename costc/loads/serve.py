@@ -54,7 +54,7 @@ def serve(
         raise CostcError("a load is either a number of requests in flight (concurrency) or a rate: give one of them")
     named = {k: given.pop(k) for k in PLATFORM if given.get(k) is not None}
     asked = settings({k: v for k, v in given.items() if k not in PLATFORM})
-    loads = column("rate", rate, False) if rate is not None else column("concurrency", concurrency or 0, True)
+    loads = column("rate", rate, False) if rate is not None else column("concurrency", concurrency, True)
     if pool is None:
         replica = worker(model, platform(model, hardware, plan or {}, named), asked)
         aggregated.fits(replica)
@@ -71,7 +71,7 @@ def _pools(
     model: CostModel, hardware: str | Hardware, plan: Mapping[str, int], pool: Mapping[str, Any], named: Any, asked: Any
 ) -> pools.Pools:
     for phase in ("prefill", "decode"):
-        count = pool.get(f"{phase}_workers") or 1
+        count = pool.get(f"{phase}_workers", 1)
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise CostcError(f"{phase}_workers takes a whole number above 0, not {count!r}")
     unknown = asked.keys() & {"draft_tokens", "acceptance", "prefix_hit_rate"}
@@ -82,7 +82,7 @@ def _pools(
     tokens = pool.get("prefill_tokens")
     own = {**asked, **settings({"max_num_batched_tokens": tokens})} if tokens is not None else asked
     sides = worker(model, before, own), worker(model, after, asked)
-    return pools.Pools(*sides, int(pool.get("prefill_workers") or 1), int(pool.get("decode_workers") or 1))
+    return pools.Pools(*sides, pool.get("prefill_workers", 1), pool.get("decode_workers", 1))
 
 
 def _result(model: CostModel, sides: Mapping[str, tuple[Worker, int]], table: Mapping[str, np.ndarray]) -> dict[str, Any]:

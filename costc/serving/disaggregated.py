@@ -2,12 +2,12 @@
 
 N requests go round. Each is prefilled on one of P workers of r attention ranks, its cache is sent to a decode worker, and it
 stays there for X = (O - 1) D seconds. The prefill ranks together are one fast server that needs s seconds for a prompt, always
-the same; what a prompt takes beyond s, and all else on its way, is a delay Z. A request that arrives finds (N - 1) / N of the mean
-queue (P. J. Schweitzer 1979, Approximate analysis of multiclass closed networks of queues), and half of the service under way is
-left (M. Reiser 1979, A queueing network analysis of computer communication networks with window flow control). With Little's law
-that is a quadratic with one positive root, the time in the queue and its server: s when idle, s N - Z - s / 2 when saturated:
+the same; what a prompt takes beyond s, and all else on its way, is a delay Z. A request that arrives finds (N - 1) / N of the
+mean queue (P. J. Schweitzer 1979, Approximate analysis of multiclass closed networks of queues), and half of the service under
+way is left (M. Reiser 1979, A queueing network analysis of computer communication networks with window flow control). With
+Little's law that is a quadratic with one positive root, the time in the queue and its server, from s (idle) to s N - Z:
 
-    R = (s N - Z + sqrt((s N - Z - s)^2 + 2 s Z + s^2)) / 2
+    R = (s N - Z + sqrt((s N - Z - s)^2 + 2 s Z + s^2)) / 2        and no less than s N - Z
 
 Prompts do not join a step that is under way: a prompt waits at least the rest of one, T1 / 2 times the workers' load. Where
 seats in the decode workers are fewer than the requests, Little's law gives the time to the first token, X (N - seats) / seats.
@@ -84,7 +84,8 @@ def _way(decode: sp.Expr, transfer: sp.Expr, service: sp.Expr, steps: Steps) -> 
     queue = let("pool.queue", root, "s", "in the queue of the prefill pool, if prompts joined at any time")
     load = Min(1, IN_FLIGHT / (other + queue) * alone / PREFILL_WORKERS)
     rest = let("pool.rest", service + alone / 2 * load, "s", "service, and the rest of the step under way")
-    queue = let("pool.wait", Max(queue, rest), "s", "in the queue of the prefill pool")
+    # no more than 1 / s prompts a second leave the pool
+    queue = let("pool.wait", Max(queue, rest, IN_FLIGHT * service - other), "s", "in the queue of the prefill pool")
     return let("pool.early", first + Max(0, alone - service) + queue, "s", "to the first token, where seats are free"), queue
 
 

@@ -63,6 +63,10 @@ class Catalog:
         """File names without ending, of all roots."""
         return sorted({p.stem for root in self.roots() for p in (root / kind).glob("*.yaml")})
 
+    def choices(self, kind: str) -> list[str]:
+        """What a user may say for a kind: names, and words that stand for one of them."""
+        return [*self.names(kind), *WORDS.get(kind, ())]
+
     def all(self, kind: str) -> Iterator[Any]:
         for name in self.names(kind):
             yield self.get(kind, name)
@@ -82,7 +86,7 @@ class Catalog:
             return self._built(kind, near if _state(near) else Path(name))
         found = self._places(kind, name)
         if not found:
-            raise CostcError(not_among(kind.removesuffix("s"), name, [*WORDS.get(kind, ()), *self.names(kind)]))
+            raise CostcError(not_among(kind.removesuffix("s"), name, self.choices(kind)))
         if len(found) > 1:
             note = f"{kind} {name!r} is taken from {found[0]}; it also ships with costc"
             if note not in self.notes:

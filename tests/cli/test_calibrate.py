@@ -102,6 +102,7 @@ def test_serving_results_become_engine_settings(tmp_path: Path, capsys: pytest.C
     overhead = found.fitted.constants["step_overhead"]
     assert overhead.value == pytest.approx(OVERHEAD, rel=0.25)
     assert found.fitted.constants["kept_output"].value == CATALOG.engine("vllm").fitted.constants["kept_output"].value  # type: ignore[union-attr]
+    assert found.fitted.constants["kept_output"].std == 0  # a setting, which is not fitted
     values = costc.load("llama-3.1-8b").values("h100-sxm", engine=found)
     assert values["serving_step_overhead"] == overhead.value
 
@@ -148,8 +149,11 @@ def test_mistakes(given: dict[str, Any], message: str) -> None:
         calibrate(**given)
 
 
-def test_points_at_a_rate_alone_are_flagged(tmp_path: Path) -> None:
+def test_points_at_a_rate_alone_are_flagged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rates.csv"
+    path.write_text("isl,osl,rate_per_s,concurrency,tpot_ms\n1024,512,,1,8\n1024,512,,4,8.5\n1024,512,8,,12\n1024,512,,8,9\n")
+    calibrate([path], model="llama-3.1-8b", device="h100-sxm", engine="vllm")
+    assert f"not used: {path}:4: a rate without concurrency" in capsys.readouterr().err
     path.write_text("isl,osl,rate_per_s,tpot_ms\n1024,512,1,8\n1024,512,4,9\n1024,512,8,12\n")
     with pytest.raises(CostcError, match="no point says how many requests were in flight"):
         calibrate([path], model="llama-3.1-8b", device="h100-sxm", engine="vllm")
@@ -171,3 +175,11 @@ def test_profiles_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "decode_mla" in capsys.readouterr().out
     with pytest.raises(CostcError, match=r"unknown efficiency 'b200-sglan'; .*did you mean 'b200-sglang'"):
         profile("b200-sglan")
+
+
+def test_the_command_line_starts_without_what_only_commands_need() -> None:
+    words = (
+        "import sys, costc.cli; print([m for m in ('sympy', 'pandas', 'numpy', 'scipy', 'yaml', 'jinja2') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert found.stdout == "[]\n"

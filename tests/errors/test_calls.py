@@ -88,7 +88,7 @@ def test_columns_say_nan_where_a_point_would_raise() -> None:
 )
 def test_names_in_a_call(given: dict[str, str], kind: str, word: str, close: str) -> None:
     message = said(LLAMA, CostcError, **given)
-    assert message == not_among(kind, word, compiled(LLAMA).catalog.names(kind))
+    assert message == not_among(kind, word, compiled(LLAMA).catalog.choices(kind))
     assert message.startswith(f"unknown {kind} {word!r}; allowed: ")
     assert message.endswith(f"; did you mean {close!r}?")
 

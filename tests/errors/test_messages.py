@@ -50,7 +50,7 @@ def open_sets() -> Iterator[tuple[str, str]]:
     for what, words in {"attention kinds": ATTENTION, "FFN kinds": FFN, "dtypes": DTYPES, "matrix-unit formats": UNITS}.items():
         yield ", ".join(sorted(words)), f"<{what}>"
     for kind in KINDS:
-        yield not_among("", "", Catalog().names(kind)).split("allowed: ")[1], f"<{kind}>"
+        yield not_among("", "", Catalog().choices(kind)).split("allowed: ")[1], f"<{kind}>"
 
 
 def settled(text: str) -> str:

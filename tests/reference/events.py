@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -151,62 +152,75 @@ class Tandem:
     transfer: float = 0.0
 
 
-def tandem(load: Load, cost: Cost, pools: Tandem, seed: int = 1) -> Log:
-    """Pools: a request waits for the least busy prefill worker, then for a seat on the decode worker with the fewest requests.
+class _Tandem:
+    """The state of a run on pools, and what happens at each event."""
 
-    As in engines that reserve the seat first, its prompt is prefilled at once, but its first token is only delivered from there.
-    """
-    chance, log = random.Random(seed), Log()
-    turns = [load.waves] * load.requests
-    queue: deque[tuple[Request, int]] = deque()
-    ready: deque[tuple[Request, int]] = deque()
-    decoding: list[list[tuple[Request, int]]] = [[] for _ in range(pools.decode)]
-    free, idle = list(range(pools.prefill)), set(range(pools.decode))
-    events: list[tuple[float, int, str, object]] = []
-    count = 0
+    def __init__(self, load: Load, cost: Cost, pools: Tandem, seed: int) -> None:
+        self.load, self.cost, self.pools, self.log = load, cost, pools, Log()
+        self.chance = random.Random(seed)
+        self.turns = [load.waves] * load.requests
+        self.queue: deque[tuple[Request, int]] = deque()
+        self.ready: deque[tuple[Request, int]] = deque()
+        self.decoding: list[list[tuple[Request, int]]] = [[] for _ in range(pools.decode)]
+        self.free, self.idle = pools.prefill, set(range(pools.decode))
+        self.events: list[tuple[float, int, str, Any]] = []
+        self.count = 0
 
-    def later(when: float, what: str, value: object) -> None:
-        nonlocal count
-        count += 1
-        heapq.heappush(events, (when, count, what, value))
+    def later(self, when: float, what: str, value: Any) -> None:
+        """Something will happen; of two at once the one that was known first comes first."""
+        self.count += 1
+        heapq.heappush(self.events, (when, self.count, what, value))
 
-    def start(now: float) -> None:
-        while free and queue:
-            batch = [queue.popleft() for _ in range(min(pools.prompts, len(queue)))]
-            later(now + cost.prompts(load.isl * len(batch)), "prefilled", (free.pop(), batch))
-        while ready and min(map(len, decoding)) < pools.seats:
-            request, who = ready.popleft()
+    def came(self, now: float, who: int) -> None:
+        osl = self.load.osl(self.chance)
+        self.queue.append((Request(now, self.load.isl, osl - 1, osl), who))
+
+    def prefilled(self, now: float, batch: list[tuple[Request, int]]) -> None:
+        self.free += 1
+        self.later(now + self.pools.transfer, "sent", batch)
+
+    def sent(self, now: float, batch: list[tuple[Request, int]]) -> None:
+        self.ready.extend(batch)
+
+    def stepped(self, now: float, value: tuple[int, list[tuple[Request, int]]]) -> None:
+        worker, batch = value
+        for request, who in batch:
+            request.left -= 1
+            if not request.left:
+                self.log.add(request, now)
+                self.decoding[worker].remove((request, who))
+                self.turns[who] -= 1
+                if self.turns[who]:
+                    self.later(now + self.chance.random() * self.cost.base, "came", who)
+        self.idle.add(worker)
+
+    def start(self, now: float) -> None:
+        """Begin what can begin: steps of free prefill workers, requests that find a seat, steps of idle decode workers."""
+        while self.free and self.queue:
+            batch = [self.queue.popleft() for _ in range(min(self.pools.prompts, len(self.queue)))]
+            self.free -= 1
+            self.later(now + self.cost.prompts(self.load.isl * len(batch)), "prefilled", batch)
+        while self.ready and min(map(len, self.decoding)) < self.pools.seats:
+            request, who = self.ready.popleft()
             request.first = now
-            least = min(range(pools.decode), key=lambda n: len(decoding[n]))
-            decoding[least].append((request, who))
-        for n in sorted(idle):
-            if decoding[n]:
-                idle.discard(n)
-                later(now + cost.decode(len(decoding[n])), "stepped", (n, list(decoding[n])))
+            min(self.decoding, key=len).append((request, who))
+        for worker in sorted(self.idle):
+            if self.decoding[worker]:
+                self.idle.discard(worker)
+                batch = list(self.decoding[worker])
+                self.later(now + self.cost.decode(len(batch)), "stepped", (worker, batch))
 
-    for n in range(load.requests):
-        later(0.0, "came", n)
-    while events:
-        now, _, what, value = heapq.heappop(events)
-        if what == "came":
-            osl = load.osl(chance)
-            queue.append((Request(now, load.isl, osl - 1, osl), value))  # type: ignore[arg-type]
-        elif what == "prefilled":
-            worker, batch = value  # type: ignore[misc]
-            free.append(worker)
-            later(now + pools.transfer, "sent", batch)
-        elif what == "sent":
-            ready.extend(value)  # type: ignore[arg-type]
-        else:
-            n, stepped = value  # type: ignore[misc]
-            for request, who in stepped:
-                request.left -= 1
-                if not request.left:
-                    log.add(request, now)
-                    decoding[n].remove((request, who))
-                    turns[who] -= 1
-                    if turns[who]:
-                        later(now + chance.random() * cost.base, "came", who)
-            idle.add(n)
-        start(now)
-    return log
+
+def tandem(load: Load, cost: Cost, pools: Tandem, seed: int = 1) -> Log:
+    """Pools: a request waits for a free prefill worker, then for a seat on the decode worker with the fewest requests.
+
+    Its first token is delivered when it has the seat.
+    """
+    run = _Tandem(load, cost, pools, seed)
+    for who in range(load.requests):
+        run.later(0.0, "came", who)
+    while run.events:
+        now, _, what, value = heapq.heappop(run.events)
+        getattr(run, what)(now, value)
+        run.start(now)
+    return run.log

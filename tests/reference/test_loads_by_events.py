@@ -140,8 +140,8 @@ def apart(load: tuple[int, int, int, int], pools: Tandem) -> tuple[float, float]
     return float(found["ttft"]), float(found["tpot"])
 
 
-#: (requests, waves, isl, osl), pools, TTFT's error: hardly loaded, half, saturated; few seats; a slow link; several workers, which
-#: one fast server stands for; steps of several prompts, whose sizes the form does not follow
+#: (requests, waves, isl, osl), pools, TTFT's error: hardly loaded, half, saturated; few seats; a slow link; several workers,
+#: which one fast server stands for; steps of several prompts, whose sizes the form does not follow
 TANDEMS = [
     ((4, 20, 2048, 256), Tandem(1, 1, 1, 999), 0.05),
     ((32, 20, 2048, 256), Tandem(1, 1, 1, 999), 0.05),
