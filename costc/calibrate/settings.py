@@ -254,9 +254,7 @@ RULES: Final = (
         "seats (max_num_seqs, which is what was varied) and ten prompts a seat; the seats are not in the row and assumed",
         lambda f: f["conc"] == 512,
     ),
-    Rule(
-        {"backend": "trtllm"}, {"dependent_launch": 1.0}, f"{_single('gptoss_fp4_b200_trt')}: TRTLLM_ENABLE_PDL; assumed of all"
-    ),
+    Rule({"backend": "trtllm"}, {"dependent_launch": 1.0}, f"{_single('gptoss_fp4_b200_trt')}: PDL, assumed of all"),
     Rule(
         {"public": "no", "backend": "trtllm"},
         {"dependent_launch": 1.0},
