@@ -17,8 +17,7 @@ from costc.compiled import CostModel
 from costc.emit.evaluator import Evaluator
 from costc.ir.platform import ANY, Efficiency, FittedClass, Hardware, Quantization
 from costc.latency.forms import CLASSES, FORMS
-from costc.latency.units import DP
-from costc.latency.units import _Asked as Asked
+from costc.latency.units import DP, Asked
 from costc.program import Program, Steps
 from costc.serving.compose import Lowered, ordered, reaches_of
 from costc.serving.metrics import Outputs
@@ -178,7 +177,7 @@ def _demands(phase: str, lowered: Lowered, plan: Schedule, steps: Steps) -> Iter
             if not shape.links:
                 form = CLASSES.get(shape.form, shape.form)
                 for d in FORMS[form].demands:
-                    expr = _SIZES[d.name] if d.name in _SIZES else own._amount(d.name)
+                    expr = _SIZES[d.name] if d.name in _SIZES else own.amount(d.name)
                     yield form, shape.module, d.name, expr.xreplace(at)
 
 

@@ -60,7 +60,7 @@ def units(
 
 def _unit(rows: CostTable, shape: Shape, reaches: tuple[Reach, ...], bindings: Bindings, where: str, steps: Steps) -> Unit:
     one = rows.rows[0]
-    own = _Asked(rows, shape, reaches, bindings, where, steps)
+    own = Asked(rows, shape, reaches, bindings, where, steps)
     at = (shape.section, shape.name, shape.kernels, one.group, one.layers.xreplace(bindings), one.stage_layers.xreplace(bindings))
     if shape.form == "collective":
         return Unit(*at, ZERO, own.sent(), own.per_sequence, None)
@@ -77,7 +77,7 @@ def _unit(rows: CostTable, shape: Shape, reaches: tuple[Reach, ...], bindings: B
 
 
 @dataclass(frozen=True)
-class _Asked:
+class Asked:
     """What a unit asks for, from its rows and sizes."""
 
     rows: CostTable
@@ -114,9 +114,9 @@ class _Asked:
         law = self.reach
         local = {S.batch: DP * TOKENS, S.seq: sp.Integer(1)} if law is None else {S.batch: DP * SEQUENCES}
         grows = (TOKENS,) if law is None else (S.seq, law.pairs, law.context)
-        return in_coefficients(self._amount(name).xreplace(local), grows, f"{self.where}.{name}", self.steps, unit)
+        return in_coefficients(self.amount(name).xreplace(local), grows, f"{self.where}.{name}", self.steps, unit)
 
-    def _amount(self, name: str) -> sp.Expr:
+    def amount(self, name: str) -> sp.Expr:
         if name == "converted":
             return self.shape.sizes["rows"].xreplace(self.bindings) * S.converts(self.shape.module)
         if name in self.shape.sizes:
